@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class DenialReason(StrEnum):
     """Why an authentication or a subscription was refused."""
 
     MISSING = "missing"
@@ -37,7 +37,7 @@ class Reason(StrEnum):
 class Denied(Exception):  # noqa: N818 - a decision, which every caller handles, and no error of qcfeed
     """A token was refused. ``message`` is for the client, and never contains the token."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: DenialReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

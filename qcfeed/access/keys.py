@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.grants import EVERYTHING, Identity, Method, grant
 from qcfeed.errors import ConfigError
 from qcfeed.model.json_errors import JSON_ERRORS
@@ -133,7 +133,7 @@ class Keys:
         # The time of the look-up says something about hashes at most, and nobody can choose the hash
         # of a key. The comparison that decides takes constant time.
         if found is None or not hmac.compare_digest(found.key_id, hashed):
-            raise Denied(Reason.UNKNOWN_KEY, "the API key is not valid: unknown, or revoked")
+            raise Denied(DenialReason.UNKNOWN_KEY, "the API key is not valid: unknown, or revoked")
         if found.ends_at is not None and now >= found.ends_at:
-            raise Denied(Reason.EXPIRED, f"the API key {found.name} has expired")
+            raise Denied(DenialReason.EXPIRED, f"the API key {found.name} has expired")
         return found

@@ -27,7 +27,7 @@ _ADDRESSES_V2 = {0x11: (4, "!4s4sHH"), 0x21: (16, "!16s16sHH")}
 """By family and transport (TCP over IPv4, IPv6): bytes per address, and the layout."""
 
 
-class Outcome(Enum):
+class HeaderOutcome(Enum):
     """What the bytes so far are."""
 
     INCOMPLETE = auto()
@@ -39,13 +39,13 @@ class Header(NamedTuple):
     """``source``: the client; None if the proxy itself connects (LOCAL, UNKNOWN). ``size``: bytes of
     the header, after which the client's begin."""
 
-    outcome: Outcome
+    outcome: HeaderOutcome
     size: int = 0
     source: tuple[str, int] | None = None
 
 
-INCOMPLETE = Header(Outcome.INCOMPLETE)
-INVALID = Header(Outcome.INVALID)
+INCOMPLETE = Header(HeaderOutcome.INCOMPLETE)
+INVALID = Header(HeaderOutcome.INVALID)
 
 
 def parse(data: bytes) -> Header:
@@ -64,7 +64,7 @@ def _parse_v1(data: bytes) -> Header:
         return INCOMPLETE if len(data) < MAX_V1 else INVALID
     line = data[: end + 2]
     if _UNKNOWN.match(line):
-        return Header(Outcome.FOUND, len(line))
+        return Header(HeaderOutcome.FOUND, len(line))
     matched = _LINE.match(line)
     if matched is None:
         return INVALID
@@ -77,7 +77,7 @@ def _parse_v1(data: bytes) -> Header:
         return INVALID
     if any(int(port) > 65_535 for port in ports):
         return INVALID
-    return Header(Outcome.FOUND, len(line), (str(host), int(ports[0])))
+    return Header(HeaderOutcome.FOUND, len(line), (str(host), int(ports[0])))
 
 
 def _parse_v2(data: bytes) -> Header:
@@ -94,6 +94,6 @@ def _parse_v2(data: bytes) -> Header:
     if len(data) < size:
         return INCOMPLETE
     if command == 0 or layout is None:  # a health check of the proxy's own, or not TCP over IP
-        return Header(Outcome.FOUND, size)
+        return Header(HeaderOutcome.FOUND, size)
     source, _, port, _ = struct.unpack_from(layout[1], data, 16)
-    return Header(Outcome.FOUND, size, (str(ipaddress.ip_address(source)), port))
+    return Header(HeaderOutcome.FOUND, size, (str(ipaddress.ip_address(source)), port))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.errors import ConfigError
 from qcfeed.formats import clipped
 
@@ -56,13 +56,17 @@ class SigningKeys:
         if self._named and kid is not None:
             of_name = [each for each in self._keys if each.kid == kid]
             if not of_name:
-                raise Denied(Reason.UNKNOWN_SIGNING_KEY, "the token's signing key is not known")
+                raise Denied(
+                    DenialReason.UNKNOWN_SIGNING_KEY, "the token's signing key is not known"
+                )
             fitting = [each for each in fitting if each.kid == kid]
         if not fitting:
-            raise Denied(Reason.WRONG_ALGORITHM, "the token's algorithm is not that of its key")
+            raise Denied(
+                DenialReason.WRONG_ALGORITHM, "the token's algorithm is not that of its key"
+            )
         if len(fitting) > 1:
             raise Denied(
-                Reason.UNKNOWN_SIGNING_KEY, "the token does not name its signing key (kid)"
+                DenialReason.UNKNOWN_SIGNING_KEY, "the token does not name its signing key (kid)"
             )
         return fitting[0]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.grants import EVERYTHING, Identity, Method, SymbolGrant, grant
 from qcfeed.access.signing_keys import EDDSA, HS256, RS256, SigningKeys
 from qcfeed.errors import ConfigError
@@ -115,11 +115,13 @@ class TokenVerifier:
         if isinstance(listed, str):  # as OAuth writes its scopes
             listed = listed.replace(",", " ").split()
         if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-            raise Denied(Reason.BAD_CLAIMS, f"the token's claim {name!r} is not a list of symbols")
+            raise Denied(
+                DenialReason.BAD_CLAIMS, f"the token's claim {name!r} is not a list of symbols"
+            )
         try:
             return EVERYTHING if listed == ["*"] else grant(listed)
         except ValueError as error:
-            raise Denied(Reason.BAD_CLAIMS, f"the token's claim {name!r}: {error}") from error
+            raise Denied(DenialReason.BAD_CLAIMS, f"the token's claim {name!r}: {error}") from error
 
 
 def _hash(token: str) -> bytes:
@@ -133,19 +135,19 @@ def _header(token: str) -> tuple[str | None, str]:
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise Denied(Reason.MALFORMED, "the token is not a JSON Web Token") from error
+        raise Denied(DenialReason.MALFORMED, "the token is not a JSON Web Token") from error
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in (HS256, RS256, EDDSA):
-        raise Denied(Reason.WRONG_ALGORITHM, "the token's algorithm is not accepted")
+        raise Denied(DenialReason.WRONG_ALGORITHM, "the token's algorithm is not accepted")
     if "crit" in header:  # RFC 7515 section 4.1.11: nothing here understands an extension
-        raise Denied(Reason.MALFORMED, "the token demands an extension that is not supported")
+        raise Denied(DenialReason.MALFORMED, "the token demands an extension that is not supported")
     return kid, algorithm
 
 
 def _time(claims: Mapping[str, Any]) -> float:
     expires = claims["exp"]
     if isinstance(expires, bool) or not isinstance(expires, int | float):
-        raise Denied(Reason.BAD_CLAIMS, "the token's exp is not a number")
+        raise Denied(DenialReason.BAD_CLAIMS, "the token's exp is not a number")
     return float(int(min(expires, _LATEST)))  # whole seconds, as PyJWT compares them
 
 
@@ -154,21 +156,25 @@ def _denied(error: Exception) -> Denied:
     import jwt
 
     for kind, reason, message in (
-        (jwt.ExpiredSignatureError, Reason.EXPIRED, "the token has expired"),
-        (jwt.ImmatureSignatureError, Reason.NOT_YET_VALID, "the token is not valid yet"),
-        (jwt.InvalidAudienceError, Reason.WRONG_AUDIENCE, "the token is for another audience"),
-        (jwt.InvalidIssuerError, Reason.WRONG_ISSUER, "the token is from another issuer"),
-        (jwt.MissingRequiredClaimError, Reason.BAD_CLAIMS, "the token lacks a claim"),
+        (jwt.ExpiredSignatureError, DenialReason.EXPIRED, "the token has expired"),
+        (jwt.ImmatureSignatureError, DenialReason.NOT_YET_VALID, "the token is not valid yet"),
+        (
+            jwt.InvalidAudienceError,
+            DenialReason.WRONG_AUDIENCE,
+            "the token is for another audience",
+        ),
+        (jwt.InvalidIssuerError, DenialReason.WRONG_ISSUER, "the token is from another issuer"),
+        (jwt.MissingRequiredClaimError, DenialReason.BAD_CLAIMS, "the token lacks a claim"),
         (
             jwt.InvalidAlgorithmError,
-            Reason.WRONG_ALGORITHM,
+            DenialReason.WRONG_ALGORITHM,
             "the token's algorithm is not accepted",
         ),
-        (jwt.InvalidSignatureError, Reason.BAD_SIGNATURE, "the token's signature is wrong"),
-        (jwt.InvalidTokenError, Reason.MALFORMED, "the token or a claim in it is malformed"),
+        (jwt.InvalidSignatureError, DenialReason.BAD_SIGNATURE, "the token's signature is wrong"),
+        (jwt.InvalidTokenError, DenialReason.MALFORMED, "the token or a claim in it is malformed"),
     ):
         if isinstance(error, kind):
             if isinstance(error, jwt.MissingRequiredClaimError):
                 message = f"the token has no {error.claim}"
             return Denied(reason, message)
-    return Denied(Reason.MALFORMED, "the token cannot be verified")
+    return Denied(DenialReason.MALFORMED, "the token cannot be verified")

@@ -22,7 +22,7 @@ _FINE = ("done", "intent")
 app = new_app()
 
 
-class Row(NamedTuple):
+class AuditRow(NamedTuple):
     """One entry of the log. ``state``: its outcome, or ``intent`` before anything is done."""
 
     at: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     id: str
 
 
-TABLE: Table[Row] = Table(
+TABLE: Table[AuditRow] = Table(
     (
         Column("at", header="TIME (UTC)", show=formats.clock),
         Column("action"),
@@ -62,10 +62,10 @@ def audit(ctx: typer.Context, source: From = None, output: Output = Format.TABLE
         say(f"{formats.size(answer.dropped_bytes)} of earlier entries are in {answer.file}")
 
 
-def _row(entry: dict[str, Any]) -> Row:
+def _row(entry: dict[str, Any]) -> AuditRow:
     state = str(entry.get("outcome", entry.get("event", "")))
     at, action, number = (str(entry.get(key, "")) for key in ("at", "action", "id"))
-    return Row(at, action, state, who(entry.get("who")), detail(entry), number)
+    return AuditRow(at, action, state, who(entry.get("who")), detail(entry), number)
 
 
 app.command(

@@ -24,7 +24,7 @@ from qcfeed.doctor.check import (
     Case,
     Check,
     CheckFailedError,
-    Result,
+    CheckResult,
     run_checks,
 )
 from qcfeed.errors import ExitStatus
@@ -34,7 +34,7 @@ app = new_app()
 _COLOURS = {PASSED: "green", FAILED: "red", SKIPPED: "yellow"}
 _ORDER = (FAILED, SKIPPED, PASSED)
 
-RESULTS: Table[Result] = Table(
+RESULTS: Table[CheckResult] = Table(
     (
         Column("check"),
         Column("outcome", show=str.upper, colour=lambda r: _COLOURS[r.outcome]),

@@ -35,7 +35,7 @@ NO_ANSWER = (
 """Exit statuses of a command that could not look."""
 
 
-class Result(StrEnum):
+class StepResult(StrEnum):
     """How a step went. ``DIFFERS``: the output is not what the page shows. ``UNKNOWN``: the command got no
     answer, so it cannot be told."""
 
@@ -51,7 +51,7 @@ class Done(NamedTuple):
     step: Step
     command: str
     at: datetime
-    result: Result
+    result: StepResult
     output: str = ""
     status: int | None = None
 
@@ -85,16 +85,16 @@ def go_through(
             _announce(number, len(todo), step)
             done.append(_carry_out(step, yes=yes, read_only=read_only))
             say(_outcome(done[-1]))
-            if done[-1].result is Result.UNKNOWN:
+            if done[-1].result is StepResult.UNKNOWN:
                 break  # nothing is done to a service that cannot be seen
     finally:
         left = len(todo) - len(done)
         text = _transcript(page.title, began, done, left)
         output_files.write(file, text.encode(), force=force)
         say(f"transcript: {file}")
-    differing = sum(each.result is Result.DIFFERS for each in done)
+    differing = sum(each.result is StepResult.DIFFERS for each in done)
     say(f"{plural(len(done), 'step')}, {differing} not as the page shows")
-    if done[-1].result is Result.UNKNOWN:
+    if done[-1].result is StepResult.UNKNOWN:
         say(f"stopped: {done[-1].command} got no answer; the steps behind it did not run")
         raise typer.Exit(done[-1].status or ExitStatus.TIMED_OUT)
     if differing:
@@ -114,20 +114,22 @@ def _carry_out(step: Step, *, yes: bool, read_only: bool) -> Done:
     if acts(step.command) and (
         read_only or not (yes or agreed("this may change something; run it"))
     ):
-        return Done(step, command, at, Result.SKIPPED)
+        return Done(step, command, at, StepResult.SKIPPED)
     ran = runbook_commands.run(command, timeout=LONGEST_S)
     emit(printable_lines(ran.output.rstrip("\n")))
     return Done(step, command, at, _result(step, ran), ran.output, ran.status)
 
 
-def _result(step: Step, ran: runbook_commands.Ran) -> Result:
+def _result(step: Step, ran: runbook_commands.Ran) -> StepResult:
     if difference(step.expected, ran.output) is None:
-        return Result.AS_SHOWN
-    return Result.UNKNOWN if ran.status is None or ran.status in NO_ANSWER else Result.DIFFERS
+        return StepResult.AS_SHOWN
+    return (
+        StepResult.UNKNOWN if ran.status is None or ran.status in NO_ANSWER else StepResult.DIFFERS
+    )
 
 
 def _outcome(done: Done) -> str:
-    if done.result is not Result.DIFFERS:
+    if done.result is not StepResult.DIFFERS:
         return f"=> {done.result}"
     shown = "\n".join(f"   {line}" for line in done.step.expected.rstrip("\n").splitlines())
     return f"=> {done.result}, which is:\n{shown}"

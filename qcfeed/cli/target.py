@@ -41,7 +41,7 @@ _ACTING = re.compile(r"\b(orphans) --reap\b.*|\b(feeds|subscribers|tasks) (?:can
 _AGO = re.compile(r"(\d\w*|\d [a-z]+) ago\b")
 
 
-class Target(NamedTuple):
+class CommandTarget(NamedTuple):
     """``words``: the options that name the service, as typed; ``config``: the one that names the file.
 
     ``source``: the saved file that is read instead; ``readers``: the commands that it can answer.
@@ -55,10 +55,10 @@ class Target(NamedTuple):
     quiet: bool = False
 
 
-_current: ContextVar[Target] = ContextVar("qcfeed_target", default=Target())  # noqa: B039 - a named tuple cannot change
+_current: ContextVar[CommandTarget] = ContextVar("qcfeed_target", default=CommandTarget())  # noqa: B039 - a named tuple cannot change
 
 
-def current() -> Target:
+def current() -> CommandTarget:
     """The target of this command line."""
     return _current.get()
 
@@ -69,13 +69,13 @@ def name_service(
     """Begin a command line; ``given``: the options that name its service, with their values."""
     words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
     named = ("--config", shlex.quote(str(config))) if config else ()
-    _current.set(Target(words, named, quiet=quiet))
+    _current.set(CommandTarget(words, named, quiet=quiet))
 
 
 @contextlib.contextmanager
 def command_line() -> Iterator[None]:
     """One command line: the target that it names ends with it."""
-    token = _current.set(Target())
+    token = _current.set(CommandTarget())
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditedAction:
     """An action whose intent has been written."""
 
     id: str
@@ -97,9 +97,9 @@ class AuditLog:
                 hint="give --audit-log a file that can be written",
             ) from error
 
-    def intend(self, word: str, caller: Caller, request: Any) -> Entry:
+    def intend(self, word: str, caller: Caller, request: Any) -> AuditedAction:
         """Record that an action is about to happen. Raises NotAllowedError if the record cannot be written."""
-        entry = Entry(secrets.token_hex(8), word, caller, request, {})
+        entry = AuditedAction(secrets.token_hex(8), word, caller, request, {})
         try:
             self._write(entry, "intent", {"request": request})
         except OSError as error:
@@ -110,7 +110,9 @@ class AuditLog:
             ) from error
         return entry
 
-    def conclude(self, entry: Entry, outcome: str, *, answer: Any = None, error: str = "") -> None:
+    def conclude(
+        self, entry: AuditedAction, outcome: str, *, answer: Any = None, error: str = ""
+    ) -> None:
         """Record the outcome: ``done``, ``failed``, ``timed_out``, ``cancelled``, ``not_begun`` or ``unknown``.
 
         The action has happened and cannot be undone, so a failing write is reported in the process's log.
@@ -125,7 +127,7 @@ class AuditLog:
         except OSError:
             logger.exception("outcome of %s (%s) is %s", entry.word, entry.id, outcome)
 
-    def _write(self, entry: Entry, event: str, detail: dict[str, Any]) -> None:
+    def _write(self, entry: AuditedAction, event: str, detail: dict[str, Any]) -> None:
         line = {
             "at": timestamp(),
             "id": entry.id,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from qcfeed.control import elsewhere, peers
-from qcfeed.control.connection import OK, Connection, ImpostorError, NotHttpError
+from qcfeed.control.connection import OK, ControlConnection, ImpostorError, NotHttpError
 from qcfeed.control.directories import SUFFIX
 from qcfeed.control.paths import Address
 from qcfeed.errors import (
@@ -61,7 +61,7 @@ class ControlClient:
         self.timeout = timeout
         self.program = program
         self._trace = trace
-        self._asking: Connection | None = None
+        self._asking: ControlConnection | None = None
         self._aborted = False
 
     def abort(self) -> None:
@@ -103,7 +103,7 @@ class ControlClient:
     def _ask(self, method: str, target: str, body: bytes | None) -> bytes:
         deadline = time.monotonic() + self.timeout
         try:
-            with Connection(
+            with ControlConnection(
                 self.address.where, deadline, self.address.token, self.program
             ) as connection:
                 self._asking = connection
@@ -122,7 +122,7 @@ class ControlClient:
             raise self._refusal(status, raw)
         return raw
 
-    def _connect(self, connection: Connection) -> None:
+    def _connect(self, connection: ControlConnection) -> None:
         while not self._aborted:
             try:
                 return connection.connect()

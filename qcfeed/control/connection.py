@@ -42,7 +42,7 @@ class NotHttpError(ValueError):
     """The other end is not a control plane; the message says what it sent."""
 
 
-class Connection:
+class ControlConnection:
     """A connection for one request.
 
     ``deadline``: by ``time.monotonic()``, for the whole request, so an end that sends byte by byte gains
@@ -64,7 +64,7 @@ class Connection:
         )  # fmt: skip
         self._socket = socket.socket(family, socket.SOCK_STREAM)
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> ControlConnection:
         return self
 
     def __exit__(self, *_: object) -> None:

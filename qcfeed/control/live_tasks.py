@@ -23,7 +23,7 @@ from qcfeed.diagnostics import (
     task_groups,
     waits,
 )
-from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
+from qcfeed.diagnostics.ended_task import EndedTaskInfo, TaskOutcome
 from qcfeed.diagnostics.filters import Filter, LabelRow
 from qcfeed.diagnostics.ledger import Ledger, last_serial
 from qcfeed.diagnostics.object_holders import Holder
@@ -148,7 +148,7 @@ class LiveTasks:
     def profile(self, which: Filter, *, exact: bool) -> profile.Profile:
         return profile.take(self._ledger, which, time.monotonic(), exact=exact)
 
-    def ended(self, which: Filter, outcome: Outcome | None, limit: int) -> TasksEnded:
+    def ended(self, which: Filter, outcome: TaskOutcome | None, limit: int) -> TasksEnded:
         self._ledger.settle()
         now = time.monotonic()
         kept: list[tuple[Site, EndedTaskInfo]] = []

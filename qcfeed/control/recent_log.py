@@ -12,7 +12,7 @@ LONGEST = 4_000
 
 
 @dataclass(slots=True)
-class Entry:
+class LogEntry:
     """One line, and how often it was repeated in a row. Times are Unix seconds."""
 
     at: float
@@ -35,7 +35,7 @@ class RecentLog(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
         self.dropped = 0
         """Older lines that are no longer kept."""
-        self._lines: deque[Entry] = deque(maxlen=lines)
+        self._lines: deque[LogEntry] = deque(maxlen=lines)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by ``logging``, which holds the handler's lock."""
@@ -56,10 +56,10 @@ class RecentLog(logging.Handler):
             return
         self.dropped += len(self._lines) == self._lines.maxlen
         self._lines.append(
-            Entry(record.created, record.levelname, record.name, text, last_at=record.created)
+            LogEntry(record.created, record.levelname, record.name, text, last_at=record.created)
         )
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LogEntry]:
         """The lines, oldest first. From any thread."""
         self.acquire()
         try:

@@ -17,7 +17,7 @@ from qcfeed.control.one_task import details, plain
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read
 from qcfeed.control.task_source import Candidate
 from qcfeed.diagnostics import profile
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.filters import Filter, LabelRow, most_tasks_first
 from qcfeed.errors import UsageError, not_found
 from qcfeed.model.answer import Answer
@@ -145,7 +145,7 @@ class SavedTasks:
             )
         return seen
 
-    def ended(self, which: Filter, outcome: Outcome | None, limit: int) -> TasksEnded:
+    def ended(self, which: Filter, outcome: TaskOutcome | None, limit: int) -> TasksEnded:
         if isinstance(self._snapshot.ended_answer, msgspec.UnsetType):
             raise UsageError("the file has no ended tasks")
         kept = [
@@ -154,7 +154,7 @@ class SavedTasks:
             if which.matches_location(task.location) and outcome in (None, task.outcome)
         ]
         rows = [row for row in self._snapshot.locations if which.matches_location(row.location)]
-        words = list(Outcome) if outcome is None else [outcome]
+        words = list(TaskOutcome) if outcome is None else [outcome]
         total = sum(getattr(row, word) for row in rows for word in words)
         return TasksEnded(total=total, kept=len(kept), tasks=kept[:limit])
 

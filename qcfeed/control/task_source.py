@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.filters import Filter, LabelRow
 from qcfeed.diagnostics.profile import Profile
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
@@ -66,7 +66,7 @@ class TaskSource(Protocol):
     def profile(self, which: Filter, *, exact: bool) -> Profile:
         """The stacks of the tasks that match. Raises UsageError if it cannot give them exactly."""
 
-    def ended(self, which: Filter, outcome: Outcome | None, limit: int) -> TasksEnded:
+    def ended(self, which: Filter, outcome: TaskOutcome | None, limit: int) -> TasksEnded:
         """The tasks of matching locations that ended last; None: with any outcome."""
 
     def failures(self, which: Filter, limit: int) -> TaskFailures:

@@ -8,7 +8,7 @@ from types import CodeType
 from typing import NamedTuple
 
 
-class Outcome(StrEnum):
+class TaskOutcome(StrEnum):
     """How a task ended. ``DESTROYED``: it was freed by the garbage collector while pending."""
 
     FINISHED = "finished"
@@ -44,6 +44,6 @@ class EndedTaskInfo(NamedTuple):
     coroutine: str
     created_at: float
     ended_at: float
-    outcome: Outcome
+    outcome: TaskOutcome
     labels: Mapping[str, str]
     cancels: Cancellation | None

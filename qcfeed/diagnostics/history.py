@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.snapshot import LocationCounts
 
 MAX_SNAPSHOTS = 360
 """Snapshots that are kept: an hour, with one every 10 s."""
@@ -28,7 +28,7 @@ class Series:
     spawned: array[int] = field(default_factory=lambda: array("q"))
     destroyed: array[int] = field(default_factory=lambda: array("q"))
 
-    def add(self, row: Row, keep: int) -> None:
+    def add(self, row: LocationCounts, keep: int) -> None:
         for name in ("live", "spawned", "destroyed"):
             values: array[int] = getattr(self, name)
             values.append(getattr(row, name))
@@ -56,7 +56,7 @@ class History:
         self._series: dict[Key, Series] = {}
         self._lock = threading.Lock()
 
-    def note(self, now: float, rows: Iterable[Row]) -> None:
+    def note(self, now: float, rows: Iterable[LocationCounts]) -> None:
         """Add the rows of a snapshot, most live tasks first, as ``snapshot.by_location`` gives them.
 
         ``now``: ``time.monotonic()``.

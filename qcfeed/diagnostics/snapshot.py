@@ -37,7 +37,7 @@ class Totals:
 
 
 @dataclass(slots=True)
-class Row:
+class LocationCounts:
     """One spawn location. ``oldest_s``: age of its oldest live task, in seconds."""
 
     location: str
@@ -70,7 +70,7 @@ class TaskSnapshot:
     that these run, the most frequent first."""
 
     totals: Totals
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LocationCounts] = field(default_factory=list)
     new_untracked: int = 0
     new_untracked_coroutines: list[tuple[str, int]] = field(default_factory=list)
     new_untracked_sample: list[TaskRef] = field(default_factory=list)
@@ -102,10 +102,10 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     seen = _Seen(ledger)
     for _, some in reading:
         seen.add(some)
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], LocationCounts] = {}
     for site in ledger.sites():
         key = (site.location, site.function)
-        _add_site(rows.setdefault(key, Row(*key)), site, seen, now)
+        _add_site(rows.setdefault(key, LocationCounts(*key)), site, seen, now)
     untracked = ledger.untracked(reading)
     ledger.check.count(seen.to_be_found, seen.found, untracked)
     snapshot = TaskSnapshot(Totals(), [row for row in rows.values() if row.spawned])
@@ -188,7 +188,7 @@ def incomplete(ledger: Ledger, now: float) -> list[str]:
     return by_location(ledger, now).totals.incomplete if ledger.incomplete() else []
 
 
-def _add_site(row: Row, site: Site, seen: _Seen, now: float) -> None:
+def _add_site(row: LocationCounts, site: Site, seen: _Seen, now: float) -> None:
     outcomes, live = site.counts()
     for outcome, number in zip(outcomes._fields, outcomes, strict=True):
         setattr(row, outcome, getattr(row, outcome) + number)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from qcfeed.diagnostics.callers import outside
-from qcfeed.diagnostics.ended_task import Cancellation, EndedTaskInfo, Outcome
+from qcfeed.diagnostics.ended_task import Cancellation, EndedTaskInfo, TaskOutcome
 from qcfeed.diagnostics.registry import TaskRef
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 from qcfeed.diagnostics.task_context import Labels, Owner, TaskContext
@@ -97,7 +97,7 @@ class Task(asyncio.Task[Any], TaskFields):
                     self.open = False
                     site.finished += 1
                     if site.finished_budget:
-                        _add_to_recent(self, self, Outcome.FINISHED)
+                        _add_to_recent(self, self, TaskOutcome.FINISHED)
                 return
             record_end(self, self)
         _report(self)
@@ -186,32 +186,32 @@ def record_end(info: TaskInfo, task: AnyTask) -> None:
     if not info.open:
         return
     info.open = False
-    if outcome is Outcome.CANCELLED:
+    if outcome is TaskOutcome.CANCELLED:
         site.cancelled += 1
-    elif outcome is Outcome.FAILED:
+    elif outcome is TaskOutcome.FAILED:
         site.failed += 1
-    elif outcome is Outcome.DESTROYED:
+    elif outcome is TaskOutcome.DESTROYED:
         site.destroyed += 1
     else:
         site.finished += 1
-    if outcome is not Outcome.FINISHED or site.finished_budget:
+    if outcome is not TaskOutcome.FINISHED or site.finished_budget:
         _add_to_recent(info, task, outcome)
 
 
-def _outcome(task: AnyTask) -> Outcome:
+def _outcome(task: AnyTask) -> TaskOutcome:
     # Not task.exception(), which would suppress asyncio's "Task exception was never retrieved".
     if task._exception is not None:  # noqa: SLF001
-        return Outcome.FAILED
+        return TaskOutcome.FAILED
     if task.cancelled():
-        return Outcome.CANCELLED
-    return Outcome.FINISHED if task.done() else Outcome.DESTROYED
+        return TaskOutcome.CANCELLED
+    return TaskOutcome.FINISHED if task.done() else TaskOutcome.DESTROYED
 
 
-def _add_to_recent(info: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
+def _add_to_recent(info: TaskInfo, task: AnyTask, outcome: TaskOutcome) -> None:
     site = info.site
     try:
         site.recent_ended.append(_ended_task(info, task, outcome))
-        if outcome is Outcome.FINISHED:
+        if outcome is TaskOutcome.FINISHED:
             site.finished_budget -= 1
         elif (error := task._exception) is not None:  # noqa: SLF001
             site.ledger.note_failure(site, info.serial, error)
@@ -219,7 +219,7 @@ def _add_to_recent(info: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
         site.ledger.give_up(error)
 
 
-def _ended_task(info: TaskInfo, task: AnyTask, outcome: Outcome) -> EndedTaskInfo:
+def _ended_task(info: TaskInfo, task: AnyTask, outcome: TaskOutcome) -> EndedTaskInfo:
     try:
         name, coroutine = str(task.get_name()), str(getattr(task.get_coro(), "__qualname__", "?"))
     except Exception:  # noqa: BLE001 - a task class of the program may raise anything

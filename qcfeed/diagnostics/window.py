@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Counted(Protocol):
-    """A location's row in a snapshot: a ``snapshot.Row``, or a row of a saved file."""
+    """A location's row in a snapshot: a ``snapshot.LocationCounts``, or a row of a saved file."""
 
     @property
     def location(self) -> str: ...

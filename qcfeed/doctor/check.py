@@ -34,7 +34,7 @@ class Skip(Exception):  # noqa: N818 - not an error
         self.next = next_command
 
 
-class Result(NamedTuple):
+class CheckResult(NamedTuple):
     """The result of one check. ``detail`` is what it found, or why it was skipped; ``next`` is what
     to type."""
 
@@ -99,14 +99,14 @@ class Case:
 Check = Callable[[Case], str]
 
 
-def run_checks(checks: Iterable[tuple[str, Check]], case: Case) -> Iterable[Result]:
+def run_checks(checks: Iterable[tuple[str, Check]], case: Case) -> Iterable[CheckResult]:
     """Run the checks in order and yield each result."""
     for name, check in checks:
         try:
-            yield Result(name, PASSED, check(case))
+            yield CheckResult(name, PASSED, check(case))
         except Skip as skip:
-            yield Result(name, SKIPPED, skip.reason, skip.next)
+            yield CheckResult(name, SKIPPED, skip.reason, skip.next)
         except QcfeedError as error:
-            yield Result(name, FAILED, error.message, error.hint or "")
+            yield CheckResult(name, FAILED, error.message, error.hint or "")
         except OSError as error:  # a file or directory that this user may not even look at
-            yield Result(name, FAILED, f"{error.filename or 'a file'}: {error.strerror}")
+            yield CheckResult(name, FAILED, f"{error.filename or 'a file'}: {error.strerror}")

@@ -9,7 +9,7 @@ from qcfeed.access import browser_origin, trusted_proxies
 from qcfeed.access.client_address import is_local
 from qcfeed.access.client_limits import ClientLimits
 from qcfeed.config import Config
-from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Result, Skip
+from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, CheckResult, Skip
 from qcfeed.model.status import ExposureGap
 from qcfeed.net import listen
 
@@ -138,7 +138,7 @@ _RULES: dict[str, Callable[[Config], Found]] = {
 }
 
 
-def results(case: Case) -> list[Result]:
+def results(case: Case) -> list[CheckResult]:
     """The checks of `doctor`: one for each gap, or one that passes."""
     try:
         found, address = case.service.exposure, case.service.listening.websocket
@@ -146,11 +146,11 @@ def results(case: Case) -> list[Result]:
         try:
             config = case.config
         except Skip as skip:
-            return [Result("exposure", SKIPPED, skip.reason, skip.next)]
+            return [CheckResult("exposure", SKIPPED, skip.reason, skip.next)]
         found, address = gaps(config), f"{config.host}:{config.port}"
     if not found:
-        return [Result("exposure", PASSED, f"{address} lacks nothing that {PAGE} lists")]
+        return [CheckResult("exposure", PASSED, f"{address} lacks nothing that {PAGE} lists")]
     return [
-        Result(f"exposed: {gap.topic}", FAILED, f"{address}: {gap.problem}", gap.remedy)
+        CheckResult(f"exposed: {gap.topic}", FAILED, f"{address}: {gap.problem}", gap.remedy)
         for gap in found
     ]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from qcfeed.control.audit import AuditLog, Caller, Entry
+from qcfeed.control.audit import AuditedAction, AuditLog, Caller
 from qcfeed.drills.base import Drill, DrillEnvironment
 from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.faults import FAULTS
@@ -118,7 +118,7 @@ class DrillRunner:
                 await asyncio.to_thread(self._audit.conclude, entry, outcome)
             self.active = self._ending = None
 
-    def _intend(self, active: RunningDrill, why: str) -> Entry | None:
+    def _intend(self, active: RunningDrill, why: str) -> AuditedAction | None:
         """Audit the end of a drill. If that fails, say because the disk is full, it ends all the same."""
         try:
             return self._audit.intend(

@@ -14,7 +14,7 @@ import time
 from qcfeed.control import peers
 from qcfeed.errors import NotAllowedError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.inject import process, runtime, tracing
-from qcfeed.inject.process import Target
+from qcfeed.inject.process import TargetProcess
 
 NUDGE_S = 0.25
 """Seconds after which a thread is woken again: it may have begun to wait just after the last time."""
@@ -26,7 +26,9 @@ _EMPTY = os.devnull
 """A script that does nothing, and takes the place of one that is withdrawn."""
 
 
-def ask(target: Target, script: str, listener: socket.socket, within: float) -> socket.socket:
+def ask(
+    target: TargetProcess, script: str, listener: socket.socket, within: float
+) -> socket.socket:
     """Have the process run the file ``script``, and return its connection to ``listener``.
 
     Raises UnreachableError, NotAllowedError, and TimedOutError after ``within`` seconds; then the script is
@@ -51,7 +53,7 @@ def ask(target: Target, script: str, listener: socket.socket, within: float) -> 
 
 
 def _answer(
-    target: Target, listener: socket.socket, thread: int, within: float
+    target: TargetProcess, listener: socket.socket, thread: int, within: float
 ) -> socket.socket | None:
     """The script's connection; None if the thread has not run it in time, and then it will not."""
     deadline = time.monotonic() + within
@@ -63,7 +65,9 @@ def _answer(
     return _accepted(target, listener, LATE_S)
 
 
-def _accepted(target: Target, listener: socket.socket, within: float) -> socket.socket | None:
+def _accepted(
+    target: TargetProcess, listener: socket.socket, within: float
+) -> socket.socket | None:
     listener.settimeout(within)
     with contextlib.suppress(TimeoutError):
         connection, _ = listener.accept()
@@ -73,7 +77,7 @@ def _accepted(target: Target, listener: socket.socket, within: float) -> socket.
     return None
 
 
-def _wake(target: Target, thread: int) -> None:
+def _wake(target: TargetProcess, thread: int) -> None:
     try:
         with contextlib.suppress(PermissionError):  # somebody else has begun to trace it
             tracing.wake(thread)
@@ -85,7 +89,7 @@ def _wake(target: Target, thread: int) -> None:
         raise _does_not_react(target) from error
 
 
-def _withdraw(target: Target, thread: int) -> None:
+def _withdraw(target: TargetProcess, thread: int) -> None:
     """Have the thread run nothing in place of the script."""
     with contextlib.suppress(QcfeedError, runtime.UnknownLayoutError, OSError):
         try:
@@ -95,7 +99,7 @@ def _withdraw(target: Target, thread: int) -> None:
             target.runtime.request(_EMPTY, thread)
 
 
-def _does_not_react(target: Target) -> UnreachableError:
+def _does_not_react(target: TargetProcess) -> UnreachableError:
     return UnreachableError(
         f"process {target.pid} does not react: a thread of it waits in the kernel, for a disk or a network"
         " file system",
@@ -103,7 +107,7 @@ def _does_not_react(target: Target) -> UnreachableError:
     )
 
 
-def _request(target: Target, script: str, thread: int) -> None:
+def _request(target: TargetProcess, script: str, thread: int) -> None:
     try:
         with tracing.stopped(thread):
             target.runtime.request(script, thread)

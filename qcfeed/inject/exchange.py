@@ -20,7 +20,7 @@ from typing import Any
 from qcfeed.control.client import errors_by_code
 from qcfeed.errors import QcfeedError, TimedOutError
 from qcfeed.inject import asking, process, script
-from qcfeed.inject.process import Target
+from qcfeed.inject.process import TargetProcess
 
 _LONGEST_PLACE = 70
 """Bytes that the path of the temporary directory may have: that of a socket may have 107 (unix(7))."""
@@ -28,7 +28,7 @@ _MAX_REPORT = 64 << 20
 
 
 def run(
-    target: Target, work: str, arguments: dict[str, Any], begin_s: float, work_s: float
+    target: TargetProcess, work: str, arguments: dict[str, Any], begin_s: float, work_s: float
 ) -> dict[str, Any]:
     """Run the function ``work`` of the module ``work`` in the process, and return its result.
 
@@ -46,7 +46,7 @@ def run(
 
 
 @contextlib.contextmanager
-def _room(target: Target) -> Iterator[Path]:
+def _room(target: TargetProcess) -> Iterator[Path]:
     """A directory that only we and the process can enter."""
     usual = tempfile.gettempdir()
     place = usual if len(os.fsencode(usual)) <= _LONGEST_PLACE else "/tmp"  # noqa: S108 - mkdtemp is safe there
@@ -59,7 +59,7 @@ def _room(target: Target) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _listener(target: Target, room: Path) -> Iterator[socket.socket]:
+def _listener(target: TargetProcess, room: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(room / "socket"))
         _give(target, room / "socket")
@@ -67,13 +67,13 @@ def _listener(target: Target, room: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def _give(target: Target, path: Path) -> None:
+def _give(target: TargetProcess, path: Path) -> None:
     """Root gives the file to the process's user, who could not use it otherwise."""
     if os.geteuid() == 0 and target.uid != 0:
         os.chown(path, target.uid, -1)
 
 
-def _report(target: Target, connection: socket.socket, deadline: float) -> dict[str, Any]:
+def _report(target: TargetProcess, connection: socket.socket, deadline: float) -> dict[str, Any]:
     raw = bytearray()
     try:
         while not raw.endswith(b"\n"):
@@ -95,7 +95,7 @@ def _report(target: Target, connection: socket.socket, deadline: float) -> dict[
     return _result(target, report)
 
 
-def _result(target: Target, report: dict[str, Any]) -> dict[str, Any]:
+def _result(target: TargetProcess, report: dict[str, Any]) -> dict[str, Any]:
     if "error" in report:
         error = report["error"]
         kind = errors_by_code().get(error["code"], QcfeedError)

@@ -27,7 +27,7 @@ _NAMESPACES = {"pid": "process ids", "mnt": "the file system"}
 """Namespaces that we must share with the process, and what they separate."""
 
 
-class Target(NamedTuple):
+class TargetProcess(NamedTuple):
     """A process that can be asked to run a script. ``command``: its command line, for people."""
 
     pid: int
@@ -40,7 +40,7 @@ class Target(NamedTuple):
         return f"process {self.pid} (Python {version}: {self.command})"
 
 
-def target(pid: int) -> Target:
+def target(pid: int) -> TargetProcess:
     """The process ``pid``.
 
     Raises UnreachableError if there is none or it cannot react, NotAllowedError if the kernel or another
@@ -59,7 +59,7 @@ def target(pid: int) -> Target:
         raise not_permitted(pid) from error
     except (FileNotFoundError, ProcessLookupError) as error:
         raise gone(pid) from error
-    return Target(pid, uid, command(pid), _checked(pid, found, named))
+    return TargetProcess(pid, uid, command(pid), _checked(pid, found, named))
 
 
 def gone(pid: int) -> UnreachableError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from qcfeed import __version__
 from qcfeed.inject import exchange
-from qcfeed.inject.process import Target
+from qcfeed.inject.process import TargetProcess
 
 PACKAGES = ("aiohttp", "msgspec", "psutil", "prometheus_client")
 """The packages that an attached program needs besides qcfeed."""
@@ -23,7 +23,7 @@ _CODE = "qcfeed.inject.injected"
 _LEAST = re.compile(r"^([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
 
 
-def look(target: Target, within: float) -> dict[str, Any]:
+def look(target: TargetProcess, within: float) -> dict[str, Any]:
     """The process's tasks by coroutine and wait, for each of its running loops (injected/look.py).
 
     ``within``: seconds until it must have begun, and the same again until it must have finished.
@@ -32,7 +32,7 @@ def look(target: Target, within: float) -> dict[str, Any]:
 
 
 def attach(
-    target: Target, instance: str, *, seconds: float | None, within: float
+    target: TargetProcess, instance: str, *, seconds: float | None, within: float
 ) -> dict[str, Any]:
     """Attach the process as ``instance``, for ``seconds`` or until it is detached.
 
@@ -58,7 +58,7 @@ def attach(
     return exchange.run(target, f"{_CODE}.attach", arguments, within, within + IMPORT_S)
 
 
-def detach(target: Target, within: float) -> dict[str, Any]:
+def detach(target: TargetProcess, within: float) -> dict[str, Any]:
     """Detach the process. ``left``: what is still there, which is nothing if all is well."""
     return exchange.run(target, f"{_CODE}.detach", {"within": within}, within, within + STOP_S)
 

@@ -54,7 +54,7 @@ class Locations:
         """For each location with a label: what had been counted before it got the label."""
         self._lock = threading.Lock()
 
-    def sort(self, rows: Iterable[snapshot.Row]) -> dict[str, Counts]:
+    def sort(self, rows: Iterable[snapshot.LocationCounts]) -> dict[str, Counts]:
         """The counts by label. ``rows``: most live tasks first, as in a snapshot.
 
         Two functions on one line are two rows but share one label. Cost: 2 us per row.

@@ -23,7 +23,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _CHUNK = 65_536
 
 
-class Session(requests.Session):
+class PrometheusSession(requests.Session):
     """A session that ignores ~/.netrc, reads at most MAX_ANSWER_BYTES, and inspects every answer.
 
     ``inspect`` gets the response and its body, and returns the body to use.
@@ -53,9 +53,9 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """Variables that name the certificates to trust, in this order; requests knows the first two."""
 
 
-def session(config: PrometheusConfig, url: str) -> Session:
+def session(config: PrometheusConfig, url: str) -> PrometheusSession:
     """A session with its certificates and proxies. Raises ConfigError if a file cannot be read."""
-    made = Session()
+    made = PrometheusSession()
     made.hooks["response"].append(_drop_redirect_body)
     made.trust_env = False
     made.proxies.update(get_environ_proxies(url))

@@ -41,7 +41,7 @@ _OWN_LABELS = ", ".join(sorted({label for each in _METRICS for label in each.lab
 two replicas of a Prometheus write them: the larger value counts, and they are not summed."""
 
 
-class Target(NamedTuple):
+class PrometheusTarget(NamedTuple):
     """A scraped service, identified by Prometheus' labels ``job``, ``instance`` and ``cluster``.
 
     ``cluster`` is a label that servers add when they send the samples of several clusters to one store.
@@ -101,7 +101,9 @@ def of(server: Prometheus, wanted: str | None, at: float | None, since: float) -
 # ---------------------------------------------------------------- targets
 
 
-def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[float, float]]:
+def targets(
+    server: Prometheus, end: float, since: float
+) -> dict[PrometheusTarget, tuple[float, float]]:
     """Every service that was scraped in that time, with the times of its first and last sample.
 
     The times are exact to a minute, which is enough to see which target replaced which.
@@ -111,7 +113,7 @@ def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[
     query = f"count by (job, instance, cluster) (last_over_time({{{names}}}[{_just_under(step)}]))"
     found = server.range(query, end - since, end, step)
     return {
-        Target(*(each.labels.get(name, "") for name in Target._fields)): (
+        PrometheusTarget(*(each.labels.get(name, "") for name in PrometheusTarget._fields)): (
             each.samples[0][0],
             each.samples[-1][0],
         )
@@ -121,8 +123,8 @@ def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[
 
 
 def choose(
-    seen: Mapping[Target, tuple[float, float]], wanted: str | None, url: str
-) -> tuple[Target, list[str]]:
+    seen: Mapping[PrometheusTarget, tuple[float, float]], wanted: str | None, url: str
+) -> tuple[PrometheusTarget, list[str]]:
     """The target to show, and notes about it.
 
     If one target ended before another began, it was probably renamed or replaced. Then the later one is
@@ -155,7 +157,9 @@ def choose(
     return last, [*_earlier(seen, last), *_later(others, last, seen[last][1])]
 
 
-def _earlier(seen: Mapping[Target, tuple[float, float]], last: Target) -> list[str]:
+def _earlier(
+    seen: Mapping[PrometheusTarget, tuple[float, float]], last: PrometheusTarget
+) -> list[str]:
     return [
         f"an earlier target, {target}, has ended; show it with --prometheus-target {target}"
         for target in seen
@@ -163,7 +167,9 @@ def _earlier(seen: Mapping[Target, tuple[float, float]], last: Target) -> list[s
     ]
 
 
-def _later(others: Mapping[Target, tuple[float, float]], chosen: Target, ended: float) -> list[str]:
+def _later(
+    others: Mapping[PrometheusTarget, tuple[float, float]], chosen: PrometheusTarget, ended: float
+) -> list[str]:
     return [
         f"{chosen} has ended, and {target} began after it; was it renamed?"
         for target, (began, _) in others.items()
@@ -171,13 +177,15 @@ def _later(others: Mapping[Target, tuple[float, float]], chosen: Target, ended: 
     ]
 
 
-def _shortest_name(target: Target, others: Sequence[Target]) -> str:
+def _shortest_name(target: PrometheusTarget, others: Sequence[PrometheusTarget]) -> str:
     """The first name of ``target`` that none of the others has."""
     taken = {name for other in others for name in other.names}
     return next((name for name in target.names if name and name not in taken), str(target))
 
 
-def _listed(many: Mapping[Target, tuple[float, float]] | Sequence[Target]) -> str:
+def _listed(
+    many: Mapping[PrometheusTarget, tuple[float, float]] | Sequence[PrometheusTarget],
+) -> str:
     return ", ".join(sorted(map(str, many)))
 
 
@@ -185,7 +193,7 @@ def _listed(many: Mapping[Target, tuple[float, float]] | Sequence[Target]) -> st
 
 
 def _points(
-    server: Prometheus, target: Target, end: float, since: float
+    server: Prometheus, target: PrometheusTarget, end: float, since: float
 ) -> tuple[list[Point], float | None]:
     """Points every STEP. For a long time only in its last hour, and with a larger step before."""
     step = max(STEP, math.ceil(since / POINTS))
@@ -201,7 +209,7 @@ def _points(
 
 
 def _part(
-    server: Prometheus, target: Target, begin: float, end: float, step: float
+    server: Prometheus, target: PrometheusTarget, begin: float, end: float, step: float
 ) -> tuple[list[Point], float | None]:
     """Points every ``step``. ``last_over_time`` covers just one step, because a plain selector would
     fill gaps of up to five minutes with the last sample."""
@@ -236,7 +244,7 @@ def _point(named: Mapping[str, Mapping[float, float]], at: float) -> Point:
 
 
 def _locations(
-    server: Prometheus, target: Target, begin: float, end: float
+    server: Prometheus, target: PrometheusTarget, begin: float, end: float
 ) -> dict[str, Sequence[tuple[float, float]]]:
     step = max(STEP, math.ceil((end - begin) / LOCATION_POINTS))
     query = f"max by (location) (last_over_time({LIVE}{{{target.selector}}}[{_just_under(step)}]))"

@@ -23,7 +23,7 @@ _MINUTES_OF_DAY = 24 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class TradingSession:
     """From ``opens`` to ``closes``, in minutes since midnight; a session that closes at or before its
     opening time runs past midnight and belongs to the day on which it opens.
     """
@@ -42,7 +42,7 @@ class MarketHours:
     """Sessions on ``days`` (0 is Monday) except ``holidays``, in ``zone``."""
 
     days: frozenset[int]
-    sessions: tuple[Session, ...]
+    sessions: tuple[TradingSession, ...]
     zone: ZoneInfo
     holidays: frozenset[date] = frozenset()
 
@@ -83,14 +83,14 @@ def parse(text: str) -> MarketHours | None:
     )
 
 
-def _sessions(text: str) -> tuple[Session, ...]:
+def _sessions(text: str) -> tuple[TradingSession, ...]:
     """The sessions, separated by commas; none may overlap the next, or itself a day later."""
     found = []
     for each in text.split(","):
         opens, closes = map(_minute, each.split("-"))
         if opens == _MINUTES_OF_DAY:
             raise ValueError(f"a session opens at 00:00, not at 24:00: {each}")
-        found.append(Session(opens, closes))
+        found.append(TradingSession(opens, closes))
     for earlier, later in itertools.pairwise(found):
         if later.opens < earlier.ends:
             raise ValueError("sessions must be in order and must not overlap")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from qcfeed.access import proxy_protocol
 from qcfeed.access.client_address import Address, join_host_port
-from qcfeed.access.proxy_protocol import Outcome
+from qcfeed.access.proxy_protocol import HeaderOutcome
 from qcfeed.net.poller import READ, Poller
 from qcfeed.net.transport import RESET_ON_CLOSE
 
@@ -118,9 +118,9 @@ class HeaderReader:
                 self._host.drop(self, "it ended before its PROXY header")
                 return
             found = proxy_protocol.parse(self._data + seen)
-            if found.outcome is Outcome.INVALID:
+            if found.outcome is HeaderOutcome.INVALID:
                 self._host.drop(self, "it does not begin with a PROXY header")
-            elif found.outcome is Outcome.INCOMPLETE:
+            elif found.outcome is HeaderOutcome.INCOMPLETE:
                 self._data += self.sock.recv(len(seen))  # all of it belongs to the header
             else:
                 self._take(found)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from qcfeed.access import signing_keys
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.grants import Identity, Method
 from qcfeed.access.keys import (
     Keys,
@@ -62,7 +62,7 @@ class Authenticator:
         self._checks = TokenBucket(CHECK_SHARE, CHECK_BURST, self._clock())
         """Seconds of verifying, and not tokens, so that slow machines and long keys are bounded too."""
         self.revision = 0
-        self.refused: Counter[Reason] = Counter()
+        self.refused: Counter[DenialReason] = Counter()
         self.accepted: Counter[Method] = Counter()
         if config.keys is not None:
             self._keys = Keys([])
@@ -139,7 +139,7 @@ class Authenticator:
         elif self._tokens is not None:
             identity = self._identify_token(self._tokens, token, now)
         else:
-            raise Denied(Reason.MALFORMED, "the token is not an API key")
+            raise Denied(DenialReason.MALFORMED, "the token is not an API key")
         self.accepted[identity.method] += 1
         return identity
 
@@ -147,17 +147,17 @@ class Authenticator:
         if known := tokens.known(token, now):
             return known
         if self._checks.wait(self._clock(), 0) > 0:
-            raise Denied(Reason.UNAVAILABLE, "too many new tokens at the same time")
+            raise Denied(DenialReason.UNAVAILABLE, "too many new tokens at the same time")
         spent = (
             time.thread_time()
         )  # of the processor: time that other processes take is no client's
         try:
             return tokens.verify(token)
         except Denied as denied:
-            unknown = denied.reason is Reason.UNKNOWN_SIGNING_KEY or not len(tokens.keys)
+            unknown = denied.reason is DenialReason.UNKNOWN_SIGNING_KEY or not len(tokens.keys)
             if unknown and self._key_set is not None and self._key_set.request():
                 raise Denied(
-                    Reason.UNAVAILABLE, "the keys to verify the token are being fetched"
+                    DenialReason.UNAVAILABLE, "the keys to verify the token are being fetched"
                 ) from denied
             raise
         finally:
@@ -184,7 +184,7 @@ class Authenticator:
         if self._lent.has(key_id):
             return self._lent
         if self._keys is None:
-            raise Denied(Reason.UNKNOWN_KEY, "this service takes no API keys")
+            raise Denied(DenialReason.UNKNOWN_KEY, "this service takes no API keys")
         return self._keys
 
     # ------------------------------------------------------------ keys

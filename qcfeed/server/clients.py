@@ -13,7 +13,7 @@ from qcfeed.access.request_throttle import RequestThrottle
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.symbol import Symbol
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
 
@@ -50,17 +50,17 @@ class Clients:
             for each in pending.clients
         )
 
-    def leave(self, connection: PendingConnection | Connection) -> None:
+    def leave(self, connection: PendingConnection | WebSocketConnection) -> None:
         """The connection has ended. Does nothing if another one has taken over from it."""
         for usage in connection.clients:
             self.table.leave(usage, self._now())
         connection.clients = ()
 
-    def take_over(self, pending: PendingConnection, connection: Connection) -> None:
+    def take_over(self, pending: PendingConnection, connection: WebSocketConnection) -> None:
         """A WebSocket connection takes over from the pending one."""
         connection.clients, pending.clients = pending.clients, ()
 
-    def identify(self, connection: Connection, name: str) -> Excess | None:
+    def identify(self, connection: WebSocketConnection, name: str) -> Excess | None:
         """The connection has authenticated as ``name``, which is a client beside its address."""
         usage = self.table.enter(key_client(name))
         for symbol in connection.subscribers:
@@ -103,12 +103,12 @@ class Clients:
                 return self._logged(excess)
         return None
 
-    def subscribed(self, connection: Connection, symbol: Symbol) -> None:
+    def subscribed(self, connection: WebSocketConnection, symbol: Symbol) -> None:
         """Count a new subscription."""
         for usage in connection.clients:
             usage.subscribe(symbol)
 
-    def unsubscribed(self, connection: Connection, subscriber: Subscriber) -> None:
+    def unsubscribed(self, connection: WebSocketConnection, subscriber: Subscriber) -> None:
         """Count a subscription less."""
         for usage in connection.clients:
             usage.unsubscribe(subscriber.symbol)

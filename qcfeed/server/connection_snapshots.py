@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from qcfeed.feed import flush
 from qcfeed.model.symbol import Symbol
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 
 SLOW_MEMORY = 60.0
 """Seconds for which a connection still counts as slow after it missed a quote."""
@@ -45,13 +45,13 @@ class ConnectionSnapshot:
     slow: bool
 
 
-def unanswered(connection: Connection, now: float) -> float:
+def unanswered(connection: WebSocketConnection, now: float) -> float:
     """Seconds for which a ping has not been answered; 0 if none waits for its pong."""
     since = connection.pinged_at
     return 0.0 if since is None else max(0.0, now - since)
 
 
-def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
+def snapshot(connection: WebSocketConnection, now: float) -> ConnectionSnapshot:
     """A snapshot of ``connection`` at ``now``, in loop time."""
     symbol_count = list(connection.subscribers.values())
     since = connection.stalled_since
@@ -84,7 +84,7 @@ def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
     )
 
 
-def is_slow(connection: Connection, now: float) -> bool:
+def is_slow(connection: WebSocketConnection, now: float) -> bool:
     """Whether the connection is stalled, or missed quotes within the last SLOW_MEMORY seconds."""
     lost_at = connection.missed_at
     return connection.stalled_since is not None or (
@@ -106,11 +106,11 @@ class LagTotals:
     """Bytes in the kernel for stalled connections; None if it does not say. Others have almost none."""
 
 
-def lag_totals(connections: Iterable[Connection]) -> LagTotals:
+def lag_totals(connections: Iterable[WebSocketConnection]) -> LagTotals:
     """The totals over ``connections``. Cost while none is slow: 0.1 us per connection."""
     found = LagTotals()
     for connection in list(connections):
-        if connection.stalled_since is None or connection.state is not State.OPEN:
+        if connection.stalled_since is None or connection.state is not ConnectionState.OPEN:
             continue
         lag = flush.total_lag(connection)
         found.slow += 1

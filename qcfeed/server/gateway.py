@@ -33,7 +33,7 @@ from qcfeed.server.requests import Requests
 from qcfeed.server.sessions import Sessions
 from qcfeed.server.timeouts import Timeouts
 from qcfeed.ws.compression import Deflater
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from qcfeed.ws.handshake import Accepted, check_upgrade
 from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
@@ -48,7 +48,7 @@ _RETRY_SPREAD_MS = 5_000
 class Gateway:
     """Owns every connection of the service, from the accept until its socket is closed."""
 
-    connection_class = Connection
+    connection_class = WebSocketConnection
     """What an upgrade becomes. tests/conformance has one that sends everything back."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Gateway:
         self.draining = False
         self.pending: dict[PendingConnection, None] = {}
         """Connections without a complete request, and refused ones, ordered by their deadlines."""
-        self.connections: set[Connection] = set()
+        self.connections: set[WebSocketConnection] = set()
         self.timeouts = Timeouts(config, self.pending, lambda each: self.sessions.check(each))
         self.opened = 0
         """Upgrades accepted since the start."""
@@ -162,7 +162,7 @@ class Gateway:
                 self._acceptor.proxy_headers.close()
             self._acceptor = None
         for connection in list(self.connections):
-            if connection.state is State.OPEN:
+            if connection.state is ConnectionState.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
                 connection.close(CloseCode.GOING_AWAY, "the service is shutting down")
         if self.files:
@@ -246,7 +246,7 @@ class Gateway:
         self.clients.leave(pending)
         self._note_empty()
 
-    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
+    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> WebSocketConnection:
         """Create and register the WebSocket connection."""
         connection = self.connection_class(self, pending, accepted)
         self.clients.take_over(pending, connection)
@@ -255,7 +255,7 @@ class Gateway:
         self.opened += 1
         return connection
 
-    def on_closed(self, connection: Connection) -> None:
+    def on_closed(self, connection: WebSocketConnection) -> None:
         """The connection's socket is closed."""
         self.connections.discard(connection)
         self.clients.leave(connection)
@@ -288,7 +288,7 @@ class Gateway:
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None
 
-    def on_caught_up(self, connection: Connection) -> None:
+    def on_caught_up(self, connection: WebSocketConnection) -> None:
         """The connection was sent its backlog; upstreams that waited for it may go on."""
         self.hub.caught_up(connection)
 
@@ -307,11 +307,11 @@ class Gateway:
         """The lag of all connections that are stalled now. Callable from any thread."""
         return connection_snapshots.lag_totals(self.connections)
 
-    def on_frame(self, connection: Connection) -> None:
+    def on_frame(self, connection: WebSocketConnection) -> None:
         """Charge a ping, a pong or a fragment."""
         self._limits.timed(self._limits.admit, connection, FRAME_COST)
 
-    def on_request(self, connection: Connection, text: str) -> None:
+    def on_request(self, connection: WebSocketConnection, text: str) -> None:
         """Answer one text message of a client."""
         self._limits.timed(self._requests.answer, connection, text)
 
@@ -319,13 +319,13 @@ class Gateway:
         """Seconds for which requests should wait, because they have used their share of the time; or 0."""
         return self._limits.busy_for()
 
-    def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
+    def subscribe(self, connection: WebSocketConnection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
         subscriber = connection.subscribers[symbol] = self.hub.subscribe(symbol, connection)
         self.clients.subscribed(connection, symbol)
         return subscriber
 
-    def unsubscribe(self, connection: Connection, subscriber: Subscriber) -> None:
+    def unsubscribe(self, connection: WebSocketConnection, subscriber: Subscriber) -> None:
         """``subscriber`` is no longer one of the connection's: end it, unless it has ended already."""
         self.clients.unsubscribed(connection, subscriber)
         self.hub.unsubscribe(subscriber)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from qcfeed import __version__, supervised
-from qcfeed.access.denial import Reason
+from qcfeed.access.denial import DenialReason
 from qcfeed.access.grants import Method
 from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.metrics import program
@@ -124,7 +124,7 @@ def _authentication(authenticator: Authenticator | None) -> Iterator[Sample]:
     for method in Method:
         accepted = 0 if authenticator is None else authenticator.accepted[method]
         yield Sample(m.AUTHENTICATIONS, accepted, (method,))
-    for reason in Reason:
+    for reason in DenialReason:
         refused = 0 if authenticator is None else authenticator.refused[reason]
         yield Sample(m.AUTHENTICATIONS_REFUSED, refused, (reason,))
     yield Sample(m.ACCESS_PROBLEMS, 0 if authenticator is None else len(authenticator.problems))

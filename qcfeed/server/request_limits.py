@@ -16,7 +16,7 @@ from qcfeed.access.rate_limit import TokenBucket
 from qcfeed.access.request_throttle import RequestThrottle, pause
 from qcfeed.config import Config
 from qcfeed.model.messages import CloseCode, Error
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 
 TIME_SHARE, TIME_BURST = 0.2, 0.02
 """The share of the loop's time that all requests together may take, and the seconds at once.
@@ -58,7 +58,7 @@ class RequestLimits:
         wait = self._time.wait(self._now(), 0)
         return wait and max(wait, LEAST_WAIT)
 
-    def admit(self, connection: Connection, cost: float = 1.0) -> bool:
+    def admit(self, connection: WebSocketConnection, cost: float = 1.0) -> bool:
         """Charge a request; if there were too many, tell the client, and pause or close it."""
         excess = self._excess(connection, cost)
         if excess is None:
@@ -72,14 +72,14 @@ class RequestLimits:
             connection.pause_input(pause(excess.wait))
         return False
 
-    def charge(self, connection: Connection, cost: float) -> None:
+    def charge(self, connection: WebSocketConnection, cost: float) -> None:
         """Charge a request that turned out to cost more; the next one waits for as much longer."""
         now = self._now()
         self._throttle(connection).charge(now, cost)
         for client in connection.clients:
             client.charge_request(now, cost)
 
-    def _excess(self, connection: Connection, cost: float) -> Excess | None:
+    def _excess(self, connection: WebSocketConnection, cost: float) -> Excess | None:
         now = self._now()
         throttle = self._throttle(connection)
         if excess := throttle.check(now):
@@ -90,7 +90,7 @@ class RequestLimits:
         self.charge(connection, cost)
         return None
 
-    def _throttle(self, connection: Connection) -> RequestThrottle:
+    def _throttle(self, connection: WebSocketConnection) -> RequestThrottle:
         if connection.throttle is None:
             connection.throttle = RequestThrottle(self._rate, self._now())
         return connection.throttle

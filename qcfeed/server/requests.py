@@ -22,7 +22,7 @@ from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.refused_symbols import RefusedSymbols
 from qcfeed.server.request_limits import RequestLimits, error
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 
 if TYPE_CHECKING:
     from qcfeed.server.gateway import Gateway
@@ -35,7 +35,7 @@ class Requests:
         self._host = host
         self._limits = limits
 
-    def answer(self, connection: Connection, text: str) -> None:
+    def answer(self, connection: WebSocketConnection, text: str) -> None:
         """Answer one text message of a client."""
         if not self._limits.admit(connection):
             return
@@ -52,7 +52,7 @@ class Requests:
         elif not self._host.sessions.refuse_request(connection):
             self._execute(connection, request)
 
-    def _execute(self, connection: Connection, request: Request) -> None:
+    def _execute(self, connection: WebSocketConnection, request: Request) -> None:
         if request.action is Action.PING:
             connection.send(Pong())
         elif request.action is Action.SLOW:
@@ -68,7 +68,7 @@ class Requests:
         else:
             self._unsubscribe(connection, request.symbols)
 
-    def _set_policy(self, connection: Connection, name: str) -> None:
+    def _set_policy(self, connection: WebSocketConnection, name: str) -> None:
         try:
             connection.backlog.policy = SlowConsumerPolicy(name)
         except ValueError:
@@ -79,7 +79,7 @@ class Requests:
             if connection.backlog.must_disconnect:  # it is over its limit already
                 connection.disconnect_slow()
 
-    def _subscribe(self, connection: Connection, names: Sequence[str]) -> None:
+    def _subscribe(self, connection: WebSocketConnection, names: Sequence[str]) -> None:
         refused = RefusedSymbols()
         for number, name in enumerate(names):
             problem = self._subscribe_one(connection, name)
@@ -94,17 +94,17 @@ class Requests:
         # After the confirmation, so that it precedes the first quote.
         connection.catch_up()
 
-    def _confirm(self, connection: Connection, refused: RefusedSymbols) -> None:
+    def _confirm(self, connection: WebSocketConnection, refused: RefusedSymbols) -> None:
         """Tell which symbols were refused, and which the connection has now."""
         if refused.error is not None:
             for code, count in refused.counts.items():
                 self._host.count_refusal(code, count)
             connection.send(refused.error)
         # A reply to a client that does not read may have ended the connection.
-        if connection.state is State.OPEN:
+        if connection.state is ConnectionState.OPEN:
             connection.send(Subscribed(sorted(connection.subscribers)))
 
-    def _subscribe_one(self, connection: Connection, name: str) -> Error | None:
+    def _subscribe_one(self, connection: WebSocketConnection, name: str) -> Error | None:
         try:
             symbol = symbols.parse(name)
         except InvalidSymbolError as problem:
@@ -130,11 +130,11 @@ class Requests:
         limit = self._host.config.max_symbols
         return Error("symbol_limit", f"a connection has at most {limit} symbols", symbol)
 
-    def _refuse(self, connection: Connection, problem: Error) -> None:
+    def _refuse(self, connection: WebSocketConnection, problem: Error) -> None:
         self._host.count_refusal(problem.code)
         connection.send(problem)
 
-    def _unsubscribe(self, connection: Connection, names: Sequence[str]) -> None:
+    def _unsubscribe(self, connection: WebSocketConnection, names: Sequence[str]) -> None:
         refused = RefusedSymbols()
         for name in names:
             try:

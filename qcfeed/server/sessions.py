@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qcfeed.access.client_limits import Excess
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.grants import Identity
 from qcfeed.access.session import Due, Session
 from qcfeed.model.messages import Authenticated, AuthExpiring, CloseCode, Error
@@ -15,7 +15,7 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.server import clients
 from qcfeed.server.authentication import AUTHENTICATE_WITHIN, Authenticator
 from qcfeed.ws import credentials
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head
@@ -54,7 +54,7 @@ class Sessions:
             if token is None and not self._demanded:
                 return None
             if token is None and symbol is not None:
-                raise Denied(Reason.MISSING, "this service requires an API key or a token")  # noqa: TRY301
+                raise Denied(DenialReason.MISSING, "this service requires an API key or a token")  # noqa: TRY301
             if token is not None and (excess := self._excess(pending)):
                 return clients.refusal(excess)
             identity = None if token is None else self._authenticator.identify(token)
@@ -66,7 +66,7 @@ class Sessions:
             return refusal_of(denied)
         return session
 
-    def authenticate(self, connection: Connection, token: str) -> None:
+    def authenticate(self, connection: WebSocketConnection, token: str) -> None:
         """Answer the request ``authenticate``: the first one of a connection, or a new token for it."""
         session = connection.session
         if session is None or self._authenticator is None:
@@ -94,32 +94,34 @@ class Sessions:
         connection.send(Authenticated(identity.name, left))
         self._drop_forbidden(connection, session)
 
-    def refuse_request(self, connection: Connection) -> bool:
+    def refuse_request(self, connection: WebSocketConnection) -> bool:
         """Close ``connection`` if it must authenticate before any other request; whether it had to."""
         if connection.session is None or connection.session.identity is not None:
             return False
-        self._end(connection, Reason.MISSING, "authenticate first")
+        self._end(connection, DenialReason.MISSING, "authenticate first")
         return True
 
-    def forbids(self, connection: Connection, symbol: Symbol) -> Error | None:
+    def forbids(self, connection: WebSocketConnection, symbol: Symbol) -> Error | None:
         """Why ``connection`` may not subscribe to ``symbol``; None if it may."""
         session = connection.session
         if session is None or session.allows(symbol):
             return None
         if self._authenticator is not None:  # without a line each: a request may name a thousand
-            self._authenticator.refused[Reason.SYMBOL] += 1
+            self._authenticator.refused[DenialReason.SYMBOL] += 1
         return Error("forbidden", _not_allowed(symbol, session.identity).message, symbol)
 
-    def check(self, connection: Connection) -> bool:
+    def check(self, connection: WebSocketConnection) -> bool:
         """Tell a client that its token expires, or end the connection; returns whether either was due."""
         session, authenticator = connection.session, self._authenticator
         if session is None or authenticator is None:
             return False
         due = session.due(self._host.now(), authenticator.wall())
         if due is Due.TIMEOUT:
-            self._end(connection, Reason.TIMEOUT, f"no token within {AUTHENTICATE_WITHIN:g} s")
+            self._end(
+                connection, DenialReason.TIMEOUT, f"no token within {AUTHENTICATE_WITHIN:g} s"
+            )
         elif due is Due.END:
-            self._end(connection, Reason.EXPIRED, "the API key or token has expired")
+            self._end(connection, DenialReason.EXPIRED, "the API key or token has expired")
         elif session.revision != authenticator.revision:
             return self._confirm(connection, session, authenticator) or due is Due.WARNING
         elif due is Due.WARNING:
@@ -127,7 +129,7 @@ class Sessions:
         return due is not Due.NOTHING
 
     def _confirm(
-        self, connection: Connection, session: Session, authenticator: Authenticator
+        self, connection: WebSocketConnection, session: Session, authenticator: Authenticator
     ) -> bool:
         """The keys have changed: end the connection of a revoked one, and symbols no longer allowed."""
         try:
@@ -137,12 +139,14 @@ class Sessions:
             return True
         return self._drop_forbidden(connection, session)
 
-    def _warn(self, connection: Connection, session: Session, authenticator: Authenticator) -> None:
+    def _warn(
+        self, connection: WebSocketConnection, session: Session, authenticator: Authenticator
+    ) -> None:
         if session.identity is not None and session.identity.ends_at is not None:
             left = session.identity.ends_at - authenticator.wall()
             connection.send(AuthExpiring(_milliseconds(left)))
 
-    def _drop_forbidden(self, connection: Connection, session: Session) -> bool:
+    def _drop_forbidden(self, connection: WebSocketConnection, session: Session) -> bool:
         """End the subscriptions that the client may no longer have; returns whether there were any."""
         ended = [each for each in connection.subscribers if not session.allows(each)]
         for symbol in ended:
@@ -153,9 +157,9 @@ class Sessions:
             connection.evict(subscriber, CloseCode.FORBIDDEN, message)
         return bool(ended)
 
-    def _refuse(self, connection: Connection, denied: Denied) -> None:
+    def _refuse(self, connection: WebSocketConnection, denied: Denied) -> None:
         """A token in a message was refused. A connection that is authenticated goes on until it expires."""
-        if denied.reason is Reason.UNAVAILABLE:
+        if denied.reason is DenialReason.UNAVAILABLE:
             self._count(connection, denied.reason)
             code = "authentication_unavailable"
             connection.send(Error(code, denied.message, retryable=True))
@@ -165,18 +169,20 @@ class Sessions:
             self._count(connection, denied.reason)
             connection.send(Error("invalid_token", denied.message))
 
-    def _end(self, connection: Connection, reason: Reason, message: str) -> None:
+    def _end(self, connection: WebSocketConnection, reason: DenialReason, message: str) -> None:
         self._count(connection, reason)
         connection.close(CloseCode.UNAUTHENTICATED, message)
 
-    def _excess(self, connection: PendingConnection | Connection) -> Excess | None:
+    def _excess(self, connection: PendingConnection | WebSocketConnection) -> Excess | None:
         """The limit of wrong tokens, if the client has reached it: then the next one is not looked at."""
         now = self._host.now()
         return next(
             filter(None, (each.check_authentication(now) for each in connection.clients)), None
         )
 
-    def _count(self, connection: PendingConnection | Connection, reason: Reason) -> None:
+    def _count(
+        self, connection: PendingConnection | WebSocketConnection, reason: DenialReason
+    ) -> None:
         """Count a refused authentication, and charge a wrong key or token to the client's address."""
         if self._authenticator is None:
             return
@@ -188,13 +194,15 @@ class Sessions:
                 usage.charge_denial(self._host.now())
 
 
-_NOT_WRONG = frozenset((Reason.MISSING, Reason.TIMEOUT, Reason.SYMBOL, Reason.UNAVAILABLE))
+_NOT_WRONG = frozenset(
+    (DenialReason.MISSING, DenialReason.TIMEOUT, DenialReason.SYMBOL, DenialReason.UNAVAILABLE)
+)
 """Reasons that are no attempt with a wrong key or token."""
 
 
 def _not_allowed(symbol: Symbol, identity: Identity | None) -> Denied:
     name = "" if identity is None else f" {identity.name[:40]!r}"
-    return Denied(Reason.SYMBOL, f"the key or token{name} does not allow {symbol}")
+    return Denied(DenialReason.SYMBOL, f"the key or token{name} does not allow {symbol}")
 
 
 def _milliseconds(seconds: float) -> int:
@@ -203,7 +211,7 @@ def _milliseconds(seconds: float) -> int:
 
 def refusal_of(denied: Denied) -> Refusal:
     """The HTTP response for a token that is refused before the upgrade (RFC 6750 section 3)."""
-    if denied.reason is Reason.UNAVAILABLE:
+    if denied.reason is DenialReason.UNAVAILABLE:
         return Refusal(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "authentication_unavailable",
@@ -212,9 +220,9 @@ def refusal_of(denied: Denied) -> Refusal:
             retryable=True,
         )
     status, code, error = {
-        Reason.MISSING: (HTTPStatus.UNAUTHORIZED, "unauthenticated", ""),
-        Reason.SENT_TWICE: (HTTPStatus.BAD_REQUEST, "invalid_request", "invalid_request"),
-        Reason.SYMBOL: (HTTPStatus.FORBIDDEN, "forbidden", "insufficient_scope"),
+        DenialReason.MISSING: (HTTPStatus.UNAUTHORIZED, "unauthenticated", ""),
+        DenialReason.SENT_TWICE: (HTTPStatus.BAD_REQUEST, "invalid_request", "invalid_request"),
+        DenialReason.SYMBOL: (HTTPStatus.FORBIDDEN, "forbidden", "insufficient_scope"),
     }.get(denied.reason, (HTTPStatus.UNAUTHORIZED, "invalid_token", "invalid_token"))
     challenge = 'Bearer realm="qcfeed"'
     if error:

@@ -26,7 +26,7 @@ from qcfeed.model.subscribers import (
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import connection_snapshots
 from qcfeed.server.service_parts import ServiceParts
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 
 MAX_CONNECTIONS = 100_000
 """Connections that one request may list or close."""
@@ -71,14 +71,16 @@ class SubscriberHandlers:
         ]
         return Subscribers(total=len(found), subscribers=cast("list[Subscriber]", rows))
 
-    def _matching(self, wanted: _Filter) -> tuple[list[Connection], list[Connection]]:
+    def _matching(
+        self, wanted: _Filter
+    ) -> tuple[list[WebSocketConnection], list[WebSocketConnection]]:
         """Matching connections: the stalled ones by descending lag, and the others, oldest first."""
         now = self._loop.time()
-        slow: list[Connection] = []
-        others: list[Connection] = []
+        slow: list[WebSocketConnection] = []
+        others: list[WebSocketConnection] = []
         for batch in self._ledger.turns.slices(list(self._gateway.connections)):
             for each in batch:
-                if each.state is State.OPEN and wanted.matches(each, now):
+                if each.state is ConnectionState.OPEN and wanted.matches(each, now):
                     (others if each.stalled_since is None else slow).append(each)
         slow.sort(key=lambda each: (-flush.total_lag(each), each.serial))
         others.sort(key=lambda each: each.serial)
@@ -95,7 +97,7 @@ class SubscriberHandlers:
         chosen = [
             each
             for each in self._gateway.connections
-            if each.serial in wanted and each.state is State.OPEN
+            if each.serial in wanted and each.state is ConnectionState.OPEN
         ]
         if chosen and not request.force:
             raise NeedsConfirmationError(
@@ -106,7 +108,7 @@ class SubscriberHandlers:
         left = await self._wait(chosen, min(request.timeout_s, 60.0))
         return Kicked(kicked=len(chosen), already_gone=len(wanted) - len(chosen), closing=left)
 
-    async def _close(self, chosen: list[Connection]) -> None:
+    async def _close(self, chosen: list[WebSocketConnection]) -> None:
         since = time.perf_counter()
         for connection in chosen:
             connection.close(
@@ -118,12 +120,12 @@ class SubscriberHandlers:
                 await asyncio.sleep(_CLOSE_PAUSE)
                 since = time.perf_counter()
 
-    async def _wait(self, chosen: list[Connection], timeout: float) -> list[int]:
+    async def _wait(self, chosen: list[WebSocketConnection], timeout: float) -> list[int]:
         """The ids of the connections that are still open after ``timeout`` seconds."""
         deadline = self._loop.time() + timeout
         while chosen and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
-            chosen = [each for each in chosen if each.state is not State.CLOSED]
+            chosen = [each for each in chosen if each.state is not ConnectionState.CLOSED]
         return sorted(each.serial for each in chosen)
 
 
@@ -135,7 +137,7 @@ class _Filter(NamedTuple):
     symbol: Symbol | None
     unanswered_s: float
 
-    def matches(self, connection: Connection, now: float) -> bool:
+    def matches(self, connection: WebSocketConnection, now: float) -> bool:
         return (
             (self.ids is None or connection.serial in self.ids)
             and (self.symbol is None or self.symbol in connection.subscribers)
@@ -153,7 +155,7 @@ def _filter(query: SubscribersQuery) -> _Filter:
     return _Filter(ids, query.slow, symbol, query.unanswered_s)
 
 
-def _row(connection: Connection, now: float) -> Subscriber:
+def _row(connection: WebSocketConnection, now: float) -> Subscriber:
     snapshot = connection_snapshots.snapshot(connection, now)
     return Subscriber(
         id=snapshot.serial,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from qcfeed.config import Config
 from qcfeed.model.messages import CloseCode
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 
 _BUCKETS = 8
@@ -27,15 +27,15 @@ class Timeouts:
         self,
         config: Config,
         pending: Iterable[PendingConnection],
-        check_session: Callable[[Connection], bool],
+        check_session: Callable[[WebSocketConnection], bool],
     ) -> None:
         self._check_session = check_session
         self._config = config
         self._pending = pending
         self._loop = asyncio.get_running_loop()
-        self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
+        self._wheel: list[set[WebSocketConnection]] = [set() for _ in range(_BUCKETS)]
         self._hand = 0
-        self._to_check: list[Connection] = []
+        self._to_check: list[WebSocketConnection] = []
         """Connections of the current bucket that are not checked yet."""
         self._next_sweep = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -44,10 +44,10 @@ class Timeouts:
         """The number of connections under watch."""
         return sum(map(len, self._wheel))
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: WebSocketConnection) -> None:
         self._wheel[connection.serial % _BUCKETS].add(connection)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: WebSocketConnection) -> None:
         self._wheel[connection.serial % _BUCKETS].discard(connection)
 
     def start(self) -> None:
@@ -87,10 +87,10 @@ class Timeouts:
             pending.expire()
         return len(due)
 
-    def check(self, connection: Connection, now: float) -> bool:
+    def check(self, connection: WebSocketConnection, now: float) -> bool:
         """Enforce the timeouts of one connection; returns whether one of them was due."""
         patience = self._config.stall_timeout
-        if connection.state is not State.OPEN:
+        if connection.state is not ConnectionState.OPEN:
             if due := connection.deadline is not None and now >= connection.deadline:
                 connection.abort("timeout")
         elif connection.session is not None and self._check_session(connection):

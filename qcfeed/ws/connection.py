@@ -48,7 +48,7 @@ _COUNTED = frozenset((*CloseCode, CloseReason.NO_STATUS_RCVD))
 """Close codes from peers that have a metric label of their own; others are counted as ``other``."""
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """The state of a connection."""
 
     OPEN = auto()
@@ -58,7 +58,7 @@ class State(Enum):
     """The socket is closed."""
 
 
-class Connection(asyncio.Protocol):
+class WebSocketConnection(asyncio.Protocol):
     """One WebSocket connection, a ``Consumer`` of feeds. Its host makes the decisions."""
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         self.serial = pending.serial
         self.throttle: RequestThrottle | None = None
         """Limits its requests; None until its first one."""
-        self.state = State.OPEN
+        self.state = ConnectionState.OPEN
         self.single_symbol = accepted.symbol is not None
         """Whether this is a /quotes/{symbol} connection, whose symbol cannot change."""
         self.compressed = accepted.compress
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.last_received_at = self._host.now()
         self.pinged_at = None
-        if self._ignore_input or self.state is State.CLOSED:
+        if self._ignore_input or self.state is ConnectionState.CLOSED:
             return
         if self._inbound is None:
             if (bare := parse_bare_frame(data)) is not None:
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.stalled_since = None
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             self.writable = True
             missed = self.missed_quotes
             flush.send_backlog(self, self._host.config.send_buffer)
@@ -220,11 +220,11 @@ class Connection(asyncio.Protocol):
             self._host.on_caught_up(self)
 
     def eof_received(self) -> None:
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             self._begin_close("eof")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             # TCP_USER_TIMEOUT is the stall timeout too, so the kernel may drop a stalled peer first.
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._begin_close(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         self.write, self.push = _discard, len
         if self._held_input is not None:
             self._held_input.cancel()
-        self.state = State.CLOSED
+        self.state = ConnectionState.CLOSED
         self._host.on_closed(self)
 
     # ------------------------------------------------------------ frames in
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, event: InboundEvent) -> None:
         if isinstance(event, Close):
             self._receive_close(event.code)
-        elif self.state is not State.OPEN:
+        elif self.state is not ConnectionState.OPEN:
             # After our close frame only the peer's close frame counts, but a broken stream has
             # none.
             self._ignore_input |= isinstance(event, Violation) and event.final
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
 
     def _receive_close(self, code: int) -> None:
         answer = None
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             answer = frames.close(1000 if code == CloseReason.NO_STATUS_RCVD else code)
             # A peer may send any of thousands of codes, and each would become a metric label for good.
             self._begin_close(str(int(code)) if code in _COUNTED else "other")
@@ -302,7 +302,7 @@ class Connection(asyncio.Protocol):
     @property
     def connected(self) -> bool:
         """Whether the connection is open, writable or stalled."""
-        return self.state is State.OPEN
+        return self.state is ConnectionState.OPEN
 
     @property
     def missed_quotes(self) -> int:
@@ -348,7 +348,7 @@ class Connection(asyncio.Protocol):
         """The feed has ended ``subscriber``: report it, or close if no subscriber is left."""
         if self.subscribers.pop(subscriber.symbol, None) is not None:
             self._host.unsubscribe(self, subscriber)
-        if self.state is not State.OPEN:
+        if self.state is not ConnectionState.OPEN:
             return
         if self.single_symbol or not self.subscribers:
             self.close(code, reason)
@@ -366,7 +366,7 @@ class Connection(asyncio.Protocol):
 
     def close(self, code: CloseCode, reason: str = "", *, within: float | None = None) -> None:
         """Send a close frame and unsubscribe; the peer has ``within`` seconds to answer it."""
-        if self.state is not State.OPEN:
+        if self.state is not ConnectionState.OPEN:
             return
         self.write(frames.close(code, reason))
         self._begin_close(str(int(code)), within)
@@ -374,9 +374,9 @@ class Connection(asyncio.Protocol):
     def abort(self, why: str) -> None:
         """Close the connection now with a reset, which also frees the kernel's send buffer."""
         # First, so that ``connection_lost``, which follows, counts no other reason.
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             self._begin_close(why)
-        if self.state is not State.CLOSED:
+        if self.state is not ConnectionState.CLOSED:
             self.transport.reset()
 
     def _reply(self, data: bytes) -> None:
@@ -398,7 +398,7 @@ class Connection(asyncio.Protocol):
         subscribers, self.subscribers = self.subscribers, {}
         for subscriber in subscribers.values():
             self._host.unsubscribe(self, subscriber)
-        self.state = State.CLOSING
+        self.state = ConnectionState.CLOSING
         self.writable = False
         self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)
         if why is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.ws.request_head import Head
 
 MAX_TOKEN = 8_192
@@ -24,12 +24,14 @@ def token_of(head: Head) -> str | None:
     if not found:
         return None
     if len(found) > 1:
-        raise Denied(Reason.SENT_TWICE, "the token is sent more than once; send it in one place")
+        raise Denied(
+            DenialReason.SENT_TWICE, "the token is sent more than once; send it in one place"
+        )
     return checked(found[0])
 
 
 def checked(token: str) -> str:
     """``token``. Raises Denied for one that cannot be valid."""
     if not token or len(token) > MAX_TOKEN or not (token.isascii() and token.isprintable()):
-        raise Denied(Reason.MALFORMED, "the token is empty, too long or not printable ASCII")
+        raise Denied(DenialReason.MALFORMED, "the token is empty, too long or not printable ASCII")
     return token

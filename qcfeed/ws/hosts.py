@@ -16,7 +16,7 @@ from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head
 
 if TYPE_CHECKING:
-    from qcfeed.ws.connection import Connection
+    from qcfeed.ws.connection import WebSocketConnection
     from qcfeed.ws.pending import PendingConnection
 
 
@@ -40,7 +40,7 @@ class PendingHost(Protocol):
     def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:
         """Decide whether a plain HTTP request is handed over; a refusal says why not."""
 
-    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
+    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> WebSocketConnection:
         """Create the WebSocket connection for an accepted upgrade."""
 
     def on_refused(self, pending: PendingConnection, reason: str) -> None:
@@ -64,25 +64,25 @@ class ConnectionHost(Protocol):
     now: Callable[[], float]
     """The loop's clock, in seconds."""
 
-    def on_closed(self, connection: Connection) -> None:
+    def on_closed(self, connection: WebSocketConnection) -> None:
         """The connection's socket is closed."""
 
-    def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
+    def subscribe(self, connection: WebSocketConnection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
 
-    def unsubscribe(self, connection: Connection, subscriber: Subscriber) -> None:
+    def unsubscribe(self, connection: WebSocketConnection, subscriber: Subscriber) -> None:
         """``subscriber`` is no longer one of the connection's: end it, unless it has ended already."""
 
-    def on_request(self, connection: Connection, text: str) -> None:
+    def on_request(self, connection: WebSocketConnection, text: str) -> None:
         """The client sent a text message."""
 
     def busy_for(self) -> float:
         """Seconds for which requests should wait, because they have used their share of the time; or 0."""
 
-    def on_frame(self, connection: Connection) -> None:
+    def on_frame(self, connection: WebSocketConnection) -> None:
         """The client sent a ping, a pong or a fragment."""
 
-    def on_caught_up(self, connection: Connection) -> None:
+    def on_caught_up(self, connection: WebSocketConnection) -> None:
         """The connection was sent its backlog, or as much of it as the kernel accepted."""
 
     def count_close(self, why: str) -> None:

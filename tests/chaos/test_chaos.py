@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qcfeed.feed import flush
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from tests.chaos.walk import WalkError, walk
 
 STEPS = 200
@@ -22,13 +22,13 @@ async def test_the_service_and_the_model_agree_after_every_step(seed: int, tmp_p
 async def test_subscriptions_that_outlive_their_connection_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = Connection.connection_lost
+    sound = WebSocketConnection.connection_lost
 
-    def forgetful(self: Connection, exc: Exception | None) -> None:
+    def forgetful(self: WebSocketConnection, exc: Exception | None) -> None:
         self.subscribers = {} if exc is not None else self.subscribers
         sound(self, exc)
 
-    monkeypatch.setattr(Connection, "connection_lost", forgetful)
+    monkeypatch.setattr(WebSocketConnection, "connection_lost", forgetful)
     with pytest.raises(WalkError, match=r"(?s)seed 0, 200 steps: .*hub.subscriptions") as raised:
         await walk(0, STEPS, tmp_path)
     assert "client 1 connects to /" in str(raised.value), "the steps are listed"

@@ -15,7 +15,7 @@ from qcfeed.net.event_loop import new_event_loop
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.upstreams.simulator import Simulator
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from qcfeed.ws.inbound import Fragment, Inbound, InboundEvent
 
 LARGEST = 2**25
@@ -40,7 +40,7 @@ class EchoInbound(Inbound):
         return Fragment()
 
 
-class EchoConnection(Connection):
+class EchoConnection(WebSocketConnection):
     """The service's connection, with binary messages."""
 
     def new_inbound(self) -> Inbound:
@@ -52,7 +52,7 @@ class EchoGateway(Gateway):
 
     connection_class = EchoConnection
 
-    def on_request(self, connection: Connection, text: str) -> None:
+    def on_request(self, connection: WebSocketConnection, text: str) -> None:
         connection.write(frames.text(text.encode()))
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import TICK, ScriptedUpstream
 
 
-def connection_of(running: Running, client: RawClient) -> Connection:
+def connection_of(running: Running, client: RawClient) -> WebSocketConnection:
     (found,) = (
         each
         for each in running.service.gateway.connections
@@ -23,7 +23,9 @@ def connection_of(running: Running, client: RawClient) -> Connection:
     return found
 
 
-async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient) -> Connection:
+async def stall(
+    running: Running, upstream: ScriptedUpstream, client: RawClient
+) -> WebSocketConnection:
     """Publish until the client, which reads nothing, is over its limit."""
     client.deafen()
     stopped = connection_of(running, client)
@@ -39,7 +41,9 @@ async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient)
     return stopped
 
 
-async def fall_behind(upstream: ScriptedUpstream, stopped: Connection, quotes: int) -> None:
+async def fall_behind(
+    upstream: ScriptedUpstream, stopped: WebSocketConnection, quotes: int
+) -> None:
     """Publish until ``stopped`` (see ``stall``) will be told that it missed at least so many.
 
     A number that is published would not do: a busy machine's kernel may take some of them yet.

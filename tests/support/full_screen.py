@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, Target
+from qcfeed.cli.top.observer import Away, ListTarget, Observer, ServiceSnapshot
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient
@@ -30,7 +30,7 @@ class RecordingObserver(Observer):
 
     results: list[ServiceSnapshot | Away]
 
-    def refresh(self, target: Target) -> ServiceSnapshot | Away:
+    def refresh(self, target: ListTarget) -> ServiceSnapshot | Away:
         result = Observer.refresh(self, target)
         self.results.append(result)
         return result

@@ -23,7 +23,7 @@ from qcfeed.net.poller import READ, WRITE, Pollable
 from qcfeed.net.transport import Transport
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 from tests.support import raw_websocket
 from tests.support.patience import PATIENCE
@@ -266,7 +266,7 @@ class Exchange:
         pending = PendingConnection(self.gateway, wire.fileno(), (host, wire.fileno()))
         return Transport(self.readiness, wire, pending)  # type: ignore[arg-type]
 
-    def connection_of(self, peer: Peer) -> Connection | None:
+    def connection_of(self, peer: Peer) -> WebSocketConnection | None:
         """The service's connection to the peer; None if it is closed."""
         name = f"127.0.0.1:{peer.wire.fileno()}"
         return next((each for each in self.gateway.connections if each.peer == name), None)

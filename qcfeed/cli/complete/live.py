@@ -13,7 +13,7 @@ import time
 from qcfeed import shipped
 from qcfeed.cli.ui import formats
 from qcfeed.control import directories
-from qcfeed.control.connection import OK, Connection
+from qcfeed.control.connection import OK, ControlConnection
 from qcfeed.diagnostics.locations import places
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class _Services:
             if variable in environment
         }
 
-    def instances(self) -> Iterator[tuple[str, Connection]]:
+    def instances(self) -> Iterator[tuple[str, ControlConnection]]:
         """The instances that accept a connection, each with that connection."""
         for name in sorted(os.listdir(self.directory)):  # noqa: PTH208 - pathlib takes 5 ms
             if name.endswith(directories.SUFFIX):
@@ -84,7 +84,7 @@ class _Services:
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
-    def _service(self) -> Connection:
+    def _service(self) -> ControlConnection:
         if not self._given:
             return self._only_one()
         [(name, value)] = self._given.items()
@@ -94,7 +94,7 @@ class _Services:
             return self._connect(value)
         return self._remote(name, value)
 
-    def _remote(self, name: str, value: str) -> Connection:
+    def _remote(self, name: str, value: str) -> ControlConnection:
         """A connection to a context or URL. Slower: it imports the configuration of the commands."""
         from qcfeed.control.paths import resolve
         from qcfeed.errors import QcfeedError
@@ -124,7 +124,7 @@ class _Services:
         except (OSError, QcfeedError) as error:
             raise ValueError(error) from error
 
-    def _only_one(self) -> Connection:
+    def _only_one(self) -> ControlConnection:
         running = [service for _, service in self.instances()]
         if len(running) != 1:
             for each in running:
@@ -132,9 +132,9 @@ class _Services:
             raise ValueError(running)
         return running[0]
 
-    def _connect(self, where: Where, token: str | None = None) -> Connection:
+    def _connect(self, where: Where, token: str | None = None) -> ControlConnection:
         """Raises OSError, also for a socket of another user."""
-        service = Connection(where, self._deadline, token)
+        service = ControlConnection(where, self._deadline, token)
         try:
             service.connect()
         except OSError:

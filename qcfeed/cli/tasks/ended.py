@@ -15,7 +15,7 @@ from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.listing import selected
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 
 ENDED_EXAMPLES = examples(
@@ -28,7 +28,11 @@ FAILURES_EXAMPLES = examples(
 )
 
 
-_COLOURS = {Outcome.FAILED: "red", Outcome.DESTROYED: "red", Outcome.CANCELLED: "yellow"}
+_COLOURS = {
+    TaskOutcome.FAILED: "red",
+    TaskOutcome.DESTROYED: "red",
+    TaskOutcome.CANCELLED: "yellow",
+}
 
 
 def _canceller(task: EndedTask) -> str:
@@ -45,7 +49,7 @@ ENDED_TABLE: Table[EndedTask] = Table(
         Column("serial", right=True),
         Column("ended_ago_s", header="AGO", show=formats.age, right=True),
         Column("lifetime_s", header="LIVED", show=formats.age, right=True),
-        Column("outcome", colour=lambda t: _COLOURS.get(Outcome(t.outcome))),
+        Column("outcome", colour=lambda t: _COLOURS.get(TaskOutcome(t.outcome))),
         Column("name", least=8, rank=2),
         Column("location", least=20),
         Column("cancelled_by", _canceller, least=20),
@@ -71,7 +75,7 @@ def ended(
     ctx: typer.Context,
     site: Site = "",
     outcome: Annotated[
-        Outcome | None, typer.Option(help="Only tasks that ended in this way.")
+        TaskOutcome | None, typer.Option(help="Only tasks that ended in this way.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="List at most the N latest.")] = 100,
     source: saved_files.From = None,

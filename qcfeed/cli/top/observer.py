@@ -28,7 +28,7 @@ ProcessId = tuple[int, str]
 """A pid and the time at which the process started: a pid alone may be reused."""
 
 
-class Target(NamedTuple):
+class ListTarget(NamedTuple):
     """The list to request rows for; ``site``: the location whose tasks it lists."""
 
     view: str
@@ -39,7 +39,7 @@ class Target(NamedTuple):
 class ServiceSnapshot(Tracked):
     """The result of a refresh. ``rows`` are those of ``target``, ``total`` is how many there are."""
 
-    target: Target
+    target: ListTarget
     rows: list[Any]
     total: int
     took_s: float
@@ -99,7 +99,7 @@ class Observer:
         started = process.started_at if isinstance(process, Status) else process.attached_at
         return process.pid, started
 
-    def refresh(self, target: Target) -> ServiceSnapshot | Away:
+    def refresh(self, target: ListTarget) -> ServiceSnapshot | Away:
         """Request everything for ``target``; every few seconds also a diagnosis.
 
         Returns Away instead of raising an error that the service causes.
@@ -111,7 +111,7 @@ class Observer:
             self._tracker.lost()
             return Away(error.message, error.hint or "", isinstance(error, TimedOutError))
 
-    def _refresh(self, target: Target) -> ServiceSnapshot:
+    def _refresh(self, target: ListTarget) -> ServiceSnapshot:
         began = self.clock()
         tracked = self._tracker.refresh(self.client)
         rows, total = self._rows(target)
@@ -123,7 +123,7 @@ class Observer:
             took_s=self.clock() - began,
         )
 
-    def _rows(self, target: Target) -> tuple[list[Any], int]:
+    def _rows(self, target: ListTarget) -> tuple[list[Any], int]:
         """The rows of a list, and how many there are. An attached program has no feeds or subscribers."""
         if target.view == "feeds" and not self._tracker.attached:
             feeds = self.client.get(FEEDS, Feeds)

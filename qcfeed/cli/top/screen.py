@@ -37,7 +37,7 @@ NOTE_SECONDS = 4.0
 """How long the response to a key is shown."""
 
 
-class Result(Message):
+class JobResult(Message):
     """The result of a job of the worker thread: a value, or the exception that it raised."""
 
     def __init__(self, value: object) -> None:
@@ -103,7 +103,7 @@ class Top(App[None]):
 
     def _deliver(self, value: object) -> None:
         """Called in the worker thread; post_message is thread-safe."""
-        self.post_message(Result(value))
+        self.post_message(JobResult(value))
 
     def _run_job(
         self, job: Callable[[], object], note: str = "waiting for the service ..."
@@ -114,7 +114,7 @@ class Top(App[None]):
             self._show_note(note)
             self._worker.do(job)
 
-    def on_result(self, result: Result) -> None:
+    def on_result(self, result: JobResult) -> None:
         match result.value:
             case Exception() as fault if not isinstance(fault, QcfeedError):
                 self.fault = fault

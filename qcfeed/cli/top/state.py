@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qcfeed.cli.top.observer import Away, ServiceSnapshot, Target
+from qcfeed.cli.top.observer import Away, ListTarget, ServiceSnapshot
 from qcfeed.cli.top.views import Arrangement, View, arranged, next_order
 from qcfeed.model.diagnosis import DiagnosisFinding
 
@@ -32,9 +32,9 @@ class State:
     _arrangements: dict[str, Arrangement] = field(default_factory=dict)
 
     @property
-    def target(self) -> Target:
+    def target(self) -> ListTarget:
         """What the next refresh has to request."""
-        return Target(self.view, self.site if self.view == "location" else "")
+        return ListTarget(self.view, self.site if self.view == "location" else "")
 
     @property
     def current(self) -> View:

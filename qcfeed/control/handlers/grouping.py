@@ -40,7 +40,7 @@ def grouped(rows: list[Location], by: str) -> list[Location]:
 def _merged(place: str, rows: list[Location]) -> Location:
     functions = {row.function for row in rows}
     ages = [row.oldest_s for row in rows if row.oldest_s is not None]
-    whole = snapshot.Row(
+    whole = snapshot.LocationCounts(
         location=place,
         function=functions.pop() if len(functions) == 1 else "",
         oldest_s=max(ages, default=None),

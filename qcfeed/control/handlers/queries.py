@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.errors import UsageError
 from qcfeed.model.tasks import TaskFilter
@@ -44,13 +44,13 @@ def task_filter(query: TaskFilter) -> Filter:
     )
 
 
-def outcome_of(word: str) -> Outcome | None:
+def outcome_of(word: str) -> TaskOutcome | None:
     """The outcome of that name; None for an empty name, which means all."""
     try:
-        return Outcome(word) if word else None
+        return TaskOutcome(word) if word else None
     except ValueError as error:
         raise UsageError(
-            f"{word!r} is not an outcome of a task", hint=f"give {', '.join(Outcome)}"
+            f"{word!r} is not an outcome of a task", hint=f"give {', '.join(TaskOutcome)}"
         ) from error
 
 

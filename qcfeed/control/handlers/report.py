@@ -13,7 +13,7 @@ import msgspec
 
 from qcfeed.control import redact
 from qcfeed.control.audit import AuditLog
-from qcfeed.control.recent_log import Entry, RecentLog
+from qcfeed.control.recent_log import LogEntry, RecentLog
 from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, Read, Route
 from qcfeed.errors import UsageError
 from qcfeed.model.json_errors import JSON_ERRORS
@@ -112,7 +112,7 @@ def _newest(items: list[Any], limit: int) -> list[Any]:
     return items[-limit:]
 
 
-def _line(entry: Entry) -> LogLine:
+def _line(entry: LogEntry) -> LogLine:
     return LogLine(
         at=_time(entry.at),
         level=entry.level,

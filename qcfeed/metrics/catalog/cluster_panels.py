@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
-from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+from qcfeed.metrics.catalog.panel import Panel, PanelRow, Query, of, rate
 
-CLUSTER = Row(
+CLUSTER = PanelRow(
     "Gateways and feeders on NATS",
     (
         Panel(

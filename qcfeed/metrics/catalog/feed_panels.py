@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
-from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+from qcfeed.metrics.catalog.panel import Panel, PanelRow, Query, of, rate
 
-QUOTES = Row(
+QUOTES = PanelRow(
     "Feeds and quotes",
     (
         Panel(
@@ -58,7 +58,7 @@ QUOTES = Row(
     ),
 )
 
-SUBSCRIBERS = Row(
+SUBSCRIBERS = PanelRow(
     "Subscribers",
     (
         Panel(

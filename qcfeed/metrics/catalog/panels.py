@@ -5,14 +5,14 @@ from __future__ import annotations
 from qcfeed.metrics.catalog import alerts
 from qcfeed.metrics.catalog.cluster_panels import CLUSTER
 from qcfeed.metrics.catalog.feed_panels import QUOTES, SUBSCRIBERS
-from qcfeed.metrics.catalog.panel import Panel, Query, Row, of
+from qcfeed.metrics.catalog.panel import Panel, PanelRow, Query, of
 from qcfeed.metrics.catalog.process_panels import MEMORY, PROCESS, TASKS
 from qcfeed.model import thresholds
 
 _FIRING = 'alertname=~"Qcfeed.*", alertstate="firing"'
 _NOT_LIVE = 'band!="live"'
 
-GLANCE = Row(
+GLANCE = PanelRow(
     "At a glance",
     (
         Panel(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
-from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+from qcfeed.metrics.catalog.panel import Panel, PanelRow, Query, of, rate
 from qcfeed.model import thresholds
 
-MEMORY = Row(
+MEMORY = PanelRow(
     "Memory",
     (
         Panel(
@@ -31,7 +31,7 @@ MEMORY = Row(
     ),
 )
 
-TASKS = Row(
+TASKS = PanelRow(
     "Tasks",
     (
         Panel(
@@ -109,7 +109,7 @@ TASKS = Row(
     ),
 )
 
-PROCESS = Row(
+PROCESS = PanelRow(
     "Loop and process",
     (
         Panel(

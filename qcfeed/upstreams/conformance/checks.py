@@ -11,7 +11,7 @@ from qcfeed.errors import InvalidSymbolError, UnknownSymbolError, UpstreamError
 from qcfeed.model.symbol import parse
 from qcfeed.upstreams import registry
 from qcfeed.upstreams.base import Upstream, UpstreamHealth
-from qcfeed.upstreams.conformance.session import Session, open_sockets
+from qcfeed.upstreams.conformance.session import ConformanceSession, open_sockets
 from qcfeed.upstreams.conformance.sink import PATIENCE, KeepingSink
 
 _LATE_CALLS = 0.2
@@ -19,7 +19,7 @@ _LATE_CALLS = 0.2
 _TURNS = 12
 """At which turns of the loop a starting feed is cancelled, one after the other."""
 
-_Check = Callable[["UpstreamConformance", Upstream, Session], Awaitable[None]]
+_Check = Callable[["UpstreamConformance", Upstream, ConformanceSession], Awaitable[None]]
 
 
 def _check(body: _Check) -> Callable[[UpstreamConformance], None]:
@@ -58,14 +58,14 @@ class UpstreamConformance:
         if not self.symbols:
             raise AssertionError("give `symbols` that have quotes")
         before = open_sockets()
-        session = Session(self.patience)
+        session = ConformanceSession(self.patience)
         with asyncio.Runner() as runner:
             session.install(runner.get_loop())
             runner.run(self._checked(body, session))
         left = open_sockets() - before
         assert not left, f"{len(left)} sockets are open after close()"
 
-    async def _checked(self, body: _Check, session: Session) -> None:
+    async def _checked(self, body: _Check, session: ConformanceSession) -> None:
         async with self.connect() as upstream:
             try:
                 await body(self, upstream, session)
@@ -79,7 +79,7 @@ class UpstreamConformance:
 
     @_check
     async def test_nothing_is_started_before_the_first_feed(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """A shared connection opens on the first demand; ``close`` without any feed works."""
         await asyncio.sleep(0)
@@ -89,7 +89,9 @@ class UpstreamConformance:
             assert not others, f"creating the upstream started tasks: {names}"
 
     @_check
-    async def test_its_name_is_a_printable_line(self, upstream: Upstream, session: Session) -> None:
+    async def test_its_name_is_a_printable_line(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """``name`` is for status and logs, and stays the same."""
         name = upstream.name
         assert name, "the name is empty"
@@ -97,7 +99,9 @@ class UpstreamConformance:
         assert upstream.name == name, "the name changed"
 
     @_check
-    async def test_it_knows_its_symbols(self, upstream: Upstream, session: Session) -> None:
+    async def test_it_knows_its_symbols(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """Symbols are valid, ``knows`` agrees with ``symbols``, and asking twice gives the same."""
         listed = tuple(upstream.symbols())
         assert tuple(upstream.symbols()) == listed, "symbols() answers differently when asked again"
@@ -112,7 +116,7 @@ class UpstreamConformance:
 
     @_check
     async def test_a_feed_opens_once_and_then_publishes_valid_ticks(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """``opened`` is called once, before the first tick; ticks are valid, oldest first."""
         async with session.feed(upstream, self.symbols[0]) as (sink, task):
@@ -120,7 +124,7 @@ class UpstreamConformance:
 
     @_check
     async def test_nothing_is_published_after_a_feed_was_cancelled(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """Cancelling ends the feed; no quote, and no other call, comes after that."""
         async with session.feed(upstream, self.symbols[0]) as (sink, task):
@@ -129,7 +133,7 @@ class UpstreamConformance:
 
     @_check
     async def test_a_feed_can_be_cancelled_while_it_opens(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """At any turn of the loop; the symbol can be opened again afterwards."""
         for turns in range(_TURNS):
@@ -141,7 +145,7 @@ class UpstreamConformance:
 
     @_check
     async def test_a_feed_that_waits_for_its_subscribers_can_be_cancelled(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """``await sink.ready()`` may last for ever."""
         sink = KeepingSink(accepting=False)
@@ -149,7 +153,9 @@ class UpstreamConformance:
             await session.quotes(sink, task)
 
     @_check
-    async def test_a_symbol_can_be_opened_again(self, upstream: Upstream, session: Session) -> None:
+    async def test_a_symbol_can_be_opened_again(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """Each run opens and publishes as the first did."""
         for _ in range(3):
             async with session.feed(upstream, self.symbols[0]) as (sink, task):
@@ -159,7 +165,7 @@ class UpstreamConformance:
 
     @_check
     async def test_feeds_do_not_disturb_each_other(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """The end of one feed leaves the others alone."""
         if len(self.symbols) < 2:
@@ -172,7 +178,9 @@ class UpstreamConformance:
                 await session.quotes(other, other_task)
 
     @_check
-    async def test_an_unknown_symbol_is_refused(self, upstream: Upstream, session: Session) -> None:
+    async def test_an_unknown_symbol_is_refused(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """``run`` raises UnknownSymbolError without opening; ``knows`` is a bool. Others go on."""
         if self.unknown is None:
             raise unittest.SkipTest("give `unknown`, a symbol that the upstream does not have")
@@ -195,7 +203,9 @@ class UpstreamConformance:
     # ------------------------------------------------------------ health, failure, end
 
     @_check
-    async def test_health_is_told_in_any_thread(self, upstream: Upstream, session: Session) -> None:
+    async def test_health_is_told_in_any_thread(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """Before, during and after a feed; connected while quotes arrive."""
         await self._health(upstream)
         async with session.feed(upstream, self.symbols[0]) as (sink, task):
@@ -209,7 +219,7 @@ class UpstreamConformance:
         return health
 
     @_check
-    async def test_it_reconnects(self, upstream: Upstream, session: Session) -> None:
+    async def test_it_reconnects(self, upstream: Upstream, session: ConformanceSession) -> None:
         """A lost connection ends feeds with UpstreamError, or they go on by themselves; then quotes come."""
         symbol = self.symbols[0]
         async with session.feed(upstream, symbol) as (sink, task):
@@ -229,7 +239,7 @@ class UpstreamConformance:
 
     @_check
     async def test_close_ends_everything_and_can_be_called_twice(
-        self, upstream: Upstream, session: Session
+        self, upstream: Upstream, session: ConformanceSession
     ) -> None:
         """After ``close`` no task is left and nothing is published, even if it is called again."""
         for symbol in self.symbols:
@@ -240,7 +250,9 @@ class UpstreamConformance:
         await asyncio.sleep(_LATE_CALLS)
 
     @_check
-    async def test_many_feeds_leave_no_tasks(self, upstream: Upstream, session: Session) -> None:
+    async def test_many_feeds_leave_no_tasks(
+        self, upstream: Upstream, session: ConformanceSession
+    ) -> None:
         """Feeds that come and go do not add up."""
         counts = []
         for _ in range(5):

@@ -19,7 +19,7 @@ _inside = contextvars.ContextVar("inside_upstream", default=False)
 """True in the code of the upstream and in all tasks that it creates, and not in a test's own server."""
 
 
-class Session:
+class ConformanceSession:
     """``patience``: seconds to wait for what must happen."""
 
     def __init__(self, patience: float) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.access import keys
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.keys import KeyDocument, Keys, StoredKey
 from qcfeed.control.redact import redact
 from qcfeed.errors import ConfigError
@@ -44,7 +44,7 @@ def test_a_key_is_recognised_and_its_file_does_not_contain_it() -> None:
 def test_another_key_is_refused(wrong: str) -> None:
     with pytest.raises(Denied) as denied:
         Keys([stored("desk", TOKEN)]).identify(wrong, time.time())
-    assert denied.value.reason is Reason.UNKNOWN_KEY
+    assert denied.value.reason is DenialReason.UNKNOWN_KEY
     assert not wrong or wrong not in denied.value.message
 
 
@@ -53,7 +53,7 @@ def test_a_key_expires() -> None:
     assert held.identify(TOKEN, 999).ends_at == 1_000
     with pytest.raises(Denied) as denied:
         held.identify(TOKEN, 1_000)
-    assert denied.value.reason is Reason.EXPIRED
+    assert denied.value.reason is DenialReason.EXPIRED
 
 
 def test_a_revoked_key_is_not_current() -> None:

@@ -16,7 +16,7 @@ from qcfeed.access.proxy_protocol import (
     MAX_V2,
     SIGNATURE_V2,
     Header,
-    Outcome,
+    HeaderOutcome,
     parse,
 )
 
@@ -33,20 +33,20 @@ def v2(source: str, port: int, *, command: int = 1, family: int | None = None, t
 
 
 def test_both_versions_name_the_client():
-    assert parse(V4) == Header(Outcome.FOUND, len(V4), ("203.0.113.7", 56324))
-    assert parse(V6) == Header(Outcome.FOUND, len(V6), ("2001:db8::7", 56324))
+    assert parse(V4) == Header(HeaderOutcome.FOUND, len(V4), ("203.0.113.7", 56324))
+    assert parse(V6) == Header(HeaderOutcome.FOUND, len(V6), ("2001:db8::7", 56324))
     for host in ("203.0.113.7", "2001:db8::7"):
         header = v2(host, 5, tlv=b"\x04\x00\x01x")
-        assert parse(header + b"GET /") == Header(Outcome.FOUND, len(header), (host, 5))
+        assert parse(header + b"GET /") == Header(HeaderOutcome.FOUND, len(header), (host, 5))
 
 
 def test_a_proxys_own_connection_names_no_client():
     local = v2("203.0.113.7", 5, command=0)
-    assert parse(local) == Header(Outcome.FOUND, len(local))
+    assert parse(local) == Header(HeaderOutcome.FOUND, len(local))
     for line in (b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"):
-        assert parse(line + b"rest") == Header(Outcome.FOUND, len(line))
+        assert parse(line + b"rest") == Header(HeaderOutcome.FOUND, len(line))
     unix = SIGNATURE_V2 + struct.pack("!BBH", 0x21, 0x31, 216) + bytes(216)
-    assert parse(unix) == Header(Outcome.FOUND, len(unix))
+    assert parse(unix) == Header(HeaderOutcome.FOUND, len(unix))
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_a_header_is_complete_with_its_last_byte_and_not_before(address, port, r
     header = data.draw(st.sampled_from(headers))
     cut = data.draw(st.integers(0, len(header) - 1))
     assert parse(header[:cut]) == INCOMPLETE
-    assert parse(header + rest) == Header(Outcome.FOUND, len(header), (host, port))
+    assert parse(header + rest) == Header(HeaderOutcome.FOUND, len(header), (host, port))
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", SIGNATURE_V2]))
 def test_no_bytes_raise_and_no_header_is_longer_than_its_bound(junk: bytes, start: bytes):
     found = parse(start + junk)
-    if found.outcome is Outcome.FOUND:
+    if found.outcome is HeaderOutcome.FOUND:
         assert 0 < found.size <= min(len(start + junk), MAX_V2)
     elif found == INCOMPLETE:
         assert len(start + junk) < (MAX_V1 if start.startswith(b"PROXY") else MAX_V2)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.access import signing_keys, tokens
-from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.signing_keys import SigningKeys, from_file, from_key_set
 from qcfeed.access.tokens import TokenRules, TokenVerifier
 from qcfeed.errors import ConfigError
@@ -27,7 +27,7 @@ def verifier(keys: SigningKeys | None = None, **rules: Any) -> TokenVerifier:
     return TokenVerifier(TokenRules(**{"leeway": 0} | rules), keys or from_file(FILES["RS256"]))
 
 
-def reason(text: str, of: TokenVerifier) -> Reason:
+def reason(text: str, of: TokenVerifier) -> DenialReason:
     with pytest.raises(Denied) as denied:
         of.verify(text)
     assert not text or text not in denied.value.message
@@ -46,24 +46,24 @@ def test_a_token_names_its_subject_its_symbols_and_its_end(algorithm: str) -> No
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"exp": 1}, Reason.EXPIRED),
-        ({"exp": None}, Reason.BAD_CLAIMS),
-        ({"exp": "soon"}, Reason.MALFORMED),
-        ({"exp": str(10**12)}, Reason.BAD_CLAIMS),
-        ({"exp": True}, Reason.EXPIRED),
-        ({"nbf": 10**12}, Reason.NOT_YET_VALID),
-        ({"iat": 10**12}, Reason.NOT_YET_VALID),
-        ({"aud": "others"}, Reason.WRONG_AUDIENCE),
-        ({"aud": None}, Reason.BAD_CLAIMS),
-        ({"iss": "https://evil.example"}, Reason.WRONG_ISSUER),
-        ({"iss": None}, Reason.BAD_CLAIMS),
-        ({"symbols": 7}, Reason.BAD_CLAIMS),
-        ({"symbols": [7]}, Reason.BAD_CLAIMS),
-        ({"symbols": ["A B"]}, Reason.BAD_CLAIMS),
-        ({"sub": 7}, Reason.MALFORMED),
+        ({"exp": 1}, DenialReason.EXPIRED),
+        ({"exp": None}, DenialReason.BAD_CLAIMS),
+        ({"exp": "soon"}, DenialReason.MALFORMED),
+        ({"exp": str(10**12)}, DenialReason.BAD_CLAIMS),
+        ({"exp": True}, DenialReason.EXPIRED),
+        ({"nbf": 10**12}, DenialReason.NOT_YET_VALID),
+        ({"iat": 10**12}, DenialReason.NOT_YET_VALID),
+        ({"aud": "others"}, DenialReason.WRONG_AUDIENCE),
+        ({"aud": None}, DenialReason.BAD_CLAIMS),
+        ({"iss": "https://evil.example"}, DenialReason.WRONG_ISSUER),
+        ({"iss": None}, DenialReason.BAD_CLAIMS),
+        ({"symbols": 7}, DenialReason.BAD_CLAIMS),
+        ({"symbols": [7]}, DenialReason.BAD_CLAIMS),
+        ({"symbols": ["A B"]}, DenialReason.BAD_CLAIMS),
+        ({"sub": 7}, DenialReason.MALFORMED),
     ],
 )
-def test_each_claim_is_checked(claims: dict[str, Any], why: Reason) -> None:
+def test_each_claim_is_checked(claims: dict[str, Any], why: DenialReason) -> None:
     given = {"aud": "qcfeed", "iss": "https://issuer.example"}
     by = verifier(audience="qcfeed", issuer="https://issuer.example")
     assert by.verify(token(RSA, given)).name == "reader"
@@ -71,7 +71,7 @@ def test_each_claim_is_checked(claims: dict[str, Any], why: Reason) -> None:
 
 
 def test_a_token_for_somebody_else_is_refused_even_if_no_audience_is_configured() -> None:
-    assert reason(token(RSA, {"aud": "others"}), verifier()) is Reason.WRONG_AUDIENCE
+    assert reason(token(RSA, {"aud": "others"}), verifier()) is DenialReason.WRONG_AUDIENCE
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,8 @@ def forged(algorithm: str, signature: bytes, claims: dict[str, Any] | None = Non
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_an_unsigned_token_is_refused(none: str, algorithm: str) -> None:
     assert (
-        reason(forged(none, b""), verifier(from_file(FILES[algorithm]))) is Reason.WRONG_ALGORITHM
+        reason(forged(none, b""), verifier(from_file(FILES[algorithm])))
+        is DenialReason.WRONG_ALGORITHM
     )
 
 
@@ -127,10 +128,11 @@ def test_the_public_key_is_no_secret_for_hs256(algorithm: str) -> None:
         b"".join(public.split(b"\n")[1:-2]),
     ):
         text = token(secret)
-        assert reason(text, verifier(from_file(public))) is Reason.WRONG_ALGORITHM
+        assert reason(text, verifier(from_file(public))) is DenialReason.WRONG_ALGORITHM
         of_set = from_key_set(key_set(jwk(KEYS[algorithm], "a")))[0]  # type: ignore[arg-type]
         assert (
-            reason(token(secret, header={"kid": "a"}), verifier(of_set)) is Reason.WRONG_ALGORITHM
+            reason(token(secret, header={"kid": "a"}), verifier(of_set))
+            is DenialReason.WRONG_ALGORITHM
         )
 
 
@@ -139,24 +141,24 @@ def test_the_public_key_is_no_secret_for_hs256(algorithm: str) -> None:
 )
 def test_an_algorithm_that_is_not_the_keys_own_is_refused(algorithm: Any) -> None:
     text = token(RSA, header={"alg": algorithm})
-    assert reason(text, verifier()) in (Reason.WRONG_ALGORITHM, Reason.MALFORMED)
+    assert reason(text, verifier()) in (DenialReason.WRONG_ALGORITHM, DenialReason.MALFORMED)
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_another_key_or_a_changed_token_is_refused(algorithm: str) -> None:
     by = verifier(from_file(FILES[algorithm]))
     other = {"RS256": rsa_key(), "EdDSA": ed25519_key(), "HS256": SECRET[::-1]}[algorithm]
-    assert reason(token(other), by) is Reason.BAD_SIGNATURE
+    assert reason(token(other), by) is DenialReason.BAD_SIGNATURE
     head, _, signature = token(KEYS[algorithm]).split(".")
     changed = b64(json.dumps({"sub": "admin", "exp": 10**12}).encode())
-    assert reason(f"{head}.{changed}.{signature}", by) is Reason.BAD_SIGNATURE
+    assert reason(f"{head}.{changed}.{signature}", by) is DenialReason.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize(
     "text", ["", ".", "..", "...", "a.b.c", "ey", "\x00", "{}", b64(b"{}") + "." + b64(b"{}") + "."]
 )
 def test_what_is_no_token_is_refused(text: str) -> None:
-    assert reason(text, verifier()) in (Reason.MALFORMED, Reason.WRONG_ALGORITHM)
+    assert reason(text, verifier()) in (DenialReason.MALFORMED, DenialReason.WRONG_ALGORITHM)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=100))
@@ -186,7 +188,7 @@ def test_a_signed_payload_that_is_no_object_of_claims_is_refused(payload: bytes)
 
 def test_a_token_that_demands_an_extension_is_refused() -> None:
     text = token(RSA, header={"crit": ["x"], "x": 1})
-    assert reason(text, verifier()) is Reason.MALFORMED
+    assert reason(text, verifier()) is DenialReason.MALFORMED
 
 
 # ---------------------------------------------------------------- key sets
@@ -200,11 +202,13 @@ def test_the_key_of_a_set_is_found_by_its_number() -> None:
     assert by.verify(token(other, header={"kid": "new"}))
     assert by.verify(token(ED25519, header={"kid": "ed"}))
     assert by.verify(token(ED25519)), "the only one of its algorithm needs no number"
-    assert reason(token(RSA, header={"kid": "new"}), by) is Reason.BAD_SIGNATURE
-    assert reason(token(RSA, header={"kid": "ed"}), by) is Reason.WRONG_ALGORITHM
-    assert reason(token(RSA, header={"kid": "next"}), by) is Reason.UNKNOWN_SIGNING_KEY
-    assert reason(token(RSA), by) is Reason.UNKNOWN_SIGNING_KEY, "there are two of its algorithm"
-    assert reason(token(RSA, header={"kid": 7}), by) is Reason.MALFORMED
+    assert reason(token(RSA, header={"kid": "new"}), by) is DenialReason.BAD_SIGNATURE
+    assert reason(token(RSA, header={"kid": "ed"}), by) is DenialReason.WRONG_ALGORITHM
+    assert reason(token(RSA, header={"kid": "next"}), by) is DenialReason.UNKNOWN_SIGNING_KEY
+    assert reason(token(RSA), by) is DenialReason.UNKNOWN_SIGNING_KEY, (
+        "there are two of its algorithm"
+    )
+    assert reason(token(RSA, header={"kid": 7}), by) is DenialReason.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -279,7 +283,7 @@ def test_a_verified_token_is_remembered_until_it_expires_and_not_beyond_a_change
     assert by.known(text, now + 60) is None
     by.replace_keys(from_file(pem(rsa_key())))
     assert by.known(text, now) is None
-    assert reason(text, by) is Reason.BAD_SIGNATURE
+    assert reason(text, by) is DenialReason.BAD_SIGNATURE
 
 
 def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

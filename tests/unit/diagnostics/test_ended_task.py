@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import calls, labels
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import FINISHED_BUDGET, RECENT_ENDED, Site
 
@@ -50,7 +50,7 @@ async def test_how_a_task_ended_its_name_age_and_labels_are_remembered(ledger: L
     await over(task)
     serial = ledger.record_of(task).serial  # type: ignore[union-attr]
     (told,) = site_of(ledger, "are_remembered").recently_ended()
-    assert (told.serial, told.name, told.outcome) == (serial, "quick", Outcome.FINISHED)
+    assert (told.serial, told.name, told.outcome) == (serial, "quick", TaskOutcome.FINISHED)
     assert dict(told.labels) == {"symbol": "AAPL"}
     assert told.created_at <= told.ended_at <= time.monotonic()
     assert told.cancels is None
@@ -78,7 +78,12 @@ async def test_ended_tasks_have_their_outcome_newest_first(ledger: Ledger) -> No
     gc.collect()
     assert gone() is None
     told = [each.outcome for each in site_of(ledger, "spawn").recently_ended()]
-    assert told == [Outcome.DESTROYED, Outcome.FAILED, Outcome.CANCELLED, Outcome.FINISHED]
+    assert told == [
+        TaskOutcome.DESTROYED,
+        TaskOutcome.FAILED,
+        TaskOutcome.CANCELLED,
+        TaskOutcome.FINISHED,
+    ]
 
 
 async def test_a_burst_of_finished_tasks_does_not_evict_failed_ones(ledger: Ledger) -> None:
@@ -90,14 +95,14 @@ async def test_a_burst_of_finished_tasks_does_not_evict_failed_ones(ledger: Ledg
         await spawn(nothing())
     site = site_of(ledger, "spawn")
     told = [each.outcome for each in site.recent_ended]
-    assert told.count(Outcome.FAILED) == 1
-    assert told.count(Outcome.FINISHED) == FINISHED_BUDGET
+    assert told.count(TaskOutcome.FAILED) == 1
+    assert told.count(TaskOutcome.FINISHED) == FINISHED_BUDGET
     assert site.finished == 10 * RECENT_ENDED
     site.recently_ended()  # somebody has looked: it remembers anew
     await spawn(nothing())
     await asyncio.sleep(0)
     assert [e.outcome for e in site_of(ledger, "spawn").recent_ended].count(
-        Outcome.FINISHED
+        TaskOutcome.FINISHED
     ) == FINISHED_BUDGET + 1
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.diagnostics.history import History
-from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.snapshot import LocationCounts
 
 
-def row(location: str, live: int, **more) -> Row:
-    return Row(location, "f", live=live, **more)
+def row(location: str, live: int, **more) -> LocationCounts:
+    return LocationCounts(location, "f", live=live, **more)
 
 
 def test_counts_a_location_oldest_first() -> None:

@@ -13,7 +13,7 @@ from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.history import History, Series
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.rules import findings
-from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.snapshot import LocationCounts
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -122,7 +122,7 @@ def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> 
                 spawned[kind] += 1
             while ends[kind] and ends[kind][0] <= now:
                 heapq.heappop(ends[kind])
-            rows.append(Row(kind, "f", live=len(ends[kind]), spawned=spawned[kind]))
+            rows.append(LocationCounts(kind, "f", live=len(ends[kind]), spawned=spawned[kind]))
         history.note(now, rows)
         seen = Observations(now=now, times=history.times(), series=history.series())
         assert findings(seen) == [], f"after {now} s"

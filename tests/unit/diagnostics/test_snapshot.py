@@ -28,11 +28,11 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-def ours(taken: snapshot.TaskSnapshot) -> list[snapshot.Row]:
+def ours(taken: snapshot.TaskSnapshot) -> list[snapshot.LocationCounts]:
     return [row for row in taken.rows if row.location.startswith(HERE)]
 
 
-def balanced(books: snapshot.Row | snapshot.Totals) -> bool:
+def balanced(books: snapshot.LocationCounts | snapshot.Totals) -> bool:
     outcomes = books.finished + books.cancelled + books.failed + books.destroyed
     return books.spawned == outcomes + books.live
 
@@ -67,7 +67,7 @@ async def test_the_note_of_a_row_says_what_is_wrong(ledger: Ledger, subscriber: 
     taken = snapshot.by_location(ledger, time.monotonic())
     assert (ours(taken)[0].orphaned, ours(taken)[0].note) == (2, "all orphaned")
     assert taken.totals.orphaned == 2
-    assert snapshot.Row("a:1", "f", live=3, orphaned=1, destroyed=4).note == (
+    assert snapshot.LocationCounts("a:1", "f", live=3, orphaned=1, destroyed=4).note == (
         "1 orphaned, 4 destroyed pending"
     )
     await ended(*tasks)

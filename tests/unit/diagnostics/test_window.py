@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from qcfeed.diagnostics import window
-from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.snapshot import LocationCounts
 from qcfeed.diagnostics.window import Flow
 
 
-def row(location: str, live: int, spawned: int, **more) -> Row:
-    return Row(location, "f", live=live, spawned=spawned, **more)
+def row(location: str, live: int, spawned: int, **more) -> LocationCounts:
+    return LocationCounts(location, "f", live=live, spawned=spawned, **more)
 
 
 def test_created_ended_and_net_change_per_minute() -> None:
@@ -32,8 +32,14 @@ def test_a_location_that_is_no_longer_counted() -> None:
 
 
 def test_two_functions_on_one_line_are_kept_apart() -> None:
-    before = [Row("a:1", "f", live=1, spawned=1), Row("a:1", "g", live=5, spawned=5)]
-    after = [Row("a:1", "f", live=2, spawned=2), Row("a:1", "g", live=5, spawned=5)]
+    before = [
+        LocationCounts("a:1", "f", live=1, spawned=1),
+        LocationCounts("a:1", "g", live=5, spawned=5),
+    ]
+    after = [
+        LocationCounts("a:1", "f", live=2, spawned=2),
+        LocationCounts("a:1", "g", live=5, spawned=5),
+    ]
     assert [(f.function, f.net) for f in window.between(before, after, 1)] == [("f", 1), ("g", 0)]
 
 
@@ -67,7 +73,7 @@ def test_the_total_is_the_sum() -> None:
 
 
 def test_a_hundred_thousand_locations_are_compared_without_their_notes() -> None:
-    class Counting(Row):
+    class Counting(LocationCounts):
         looked = 0
 
         @property

@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.snapshot import LocationCounts
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.program import OTHER, Locations, TaskSamples
 
 
-def row(location: str, live: int, finished: int = 0, function: str = "f") -> Row:
-    return Row(location, function, live=live, spawned=live + finished, finished=finished)
+def row(location: str, live: int, finished: int = 0, function: str = "f") -> LocationCounts:
+    return LocationCounts(location, function, live=live, spawned=live + finished, finished=finished)
 
 
-def snapshot(*rows: Row) -> list[Row]:
+def snapshot(*rows: LocationCounts) -> list[LocationCounts]:
     return sorted(rows, key=lambda each: (-each.live, -each.spawned, each.location))
 
 

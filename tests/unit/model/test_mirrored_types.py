@@ -28,7 +28,7 @@ ONLY_IN_DIAGNOSTICS = {task_details.LabelValue: {"locations"}}
     ("own", "answer"),
     [
         (snapshot.Totals, TaskTotals),
-        (snapshot.Row, Location),
+        (snapshot.LocationCounts, Location),
         (snapshot.LiveTask, Task),
         (filters.LabelRow, task_details.LabelValue),
     ],

@@ -9,7 +9,7 @@ import pytest
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.net import kernel_buffers
 from qcfeed.server import connection_snapshots
-from qcfeed.ws.connection import Connection
+from qcfeed.ws.connection import WebSocketConnection
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
 LIMIT = 8
@@ -27,7 +27,7 @@ async def exchange() -> AsyncIterator[Exchange]:
 
 async def subscribed_client(
     exchange: Exchange, *, slow: SlowConsumerPolicy = SlowConsumerPolicy.CONFLATE
-) -> tuple[Peer, Connection]:
+) -> tuple[Peer, WebSocketConnection]:
     """A client of two symbols that has read one quote of each, and its connection in the service."""
     peer = exchange.connect(f"/stream?slow={slow}")
     peer.say("subscribe", ONE, OTHER)

@@ -16,7 +16,7 @@ from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.hub import Hub
 from qcfeed.upstreams.base import Sink
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns, until
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import ScriptedUpstream, silently
@@ -31,7 +31,7 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-def connected(exchange: Exchange, *subscribed: Symbol) -> tuple[Peer, Connection]:
+def connected(exchange: Exchange, *subscribed: Symbol) -> tuple[Peer, WebSocketConnection]:
     peer = exchange.connect()
     if subscribed:
         peer.say("subscribe", *subscribed)
@@ -102,7 +102,7 @@ async def test_subscriptions_of_closed_connections_are_found_and_ended(exchange:
     _, one = connected(exchange, ONE, OTHER)
     _, other = connected(exchange, ONE)
     mine = list(one.subscribers.values())
-    one.state = State.CLOSED  # as after a bug in closing
+    one.state = ConnectionState.CLOSED  # as after a bug in closing
     assert exchange.hub.orphaned_subscriptions() == mine
     assert exchange.hub.sweep_orphans() == 2
     assert all(each.closed for each in mine)
@@ -111,7 +111,7 @@ async def test_subscriptions_of_closed_connections_are_found_and_ended(exchange:
     assert exchange.hub.subscriptions == 1
     assert not other.subscribers[ONE].closed
     assert exchange.hub.feeds[OTHER].lifecycle.demand is Demand.LINGERING
-    one.state = State.OPEN
+    one.state = ConnectionState.OPEN
 
 
 # ---------------------------------------------------------------- ends

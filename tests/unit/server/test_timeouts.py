@@ -12,7 +12,7 @@ import pytest
 from qcfeed.model.messages import CloseCode
 from qcfeed.net.poller import READ
 from qcfeed.server.timeouts import MAX_DUE_PER_TURN
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from tests.support import raw_websocket
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 from tests.support.virtual_time import in_virtual_time
@@ -28,7 +28,7 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-async def connected(exchange: Exchange) -> tuple[Peer, Connection]:
+async def connected(exchange: Exchange) -> tuple[Peer, WebSocketConnection]:
     peer = exchange.connect("/stream")
     peer.say("subscribe", ONE)
     await exchange.publish({ONE: 1})
@@ -123,7 +123,7 @@ async def test_a_close_that_is_not_answered_within_five_seconds_is_aborted(
     assert deadline is not None
     assert deadline - exchange.gateway.now() == pytest.approx(5.0, abs=4.0)
     assert not check(connection, deadline - 0.001)
-    assert connection.state is State.CLOSING
+    assert connection.state is ConnectionState.CLOSING
     assert check(connection, deadline)
     assert exchange.gateway.closed == {"4411": 1}, "counted once, as it was closed"
     peer.read()
@@ -190,7 +190,7 @@ async def test_every_connection_is_checked_four_times_within_the_shortest_timeou
     ping: float, stall: float, shortest: float
 ) -> None:
     options = timeless(ping_interval=ping, stall_timeout=stall)
-    checked: dict[Connection, list[float]] = defaultdict(list)
+    checked: dict[WebSocketConnection, list[float]] = defaultdict(list)
 
     async with Exchange.running(options) as exchange:
         connections = [(await connected(exchange))[1] for _ in range(24)]
@@ -229,7 +229,7 @@ async def test_silent_peers_are_pinged_and_then_closed_by_the_sweeps() -> None:
         assert peer.close_code == CloseCode.NO_PONG
         assert peer.close_reason == "no pong within 10 s"
         await asyncio.sleep(5.0 + 5 / 4)
-        assert (connection.state, peer.wire.was_reset) == (State.CLOSED, True)
+        assert (connection.state, peer.wire.was_reset) == (ConnectionState.CLOSED, True)
         assert exchange.gateway.closed == {"4412": 1}
         exchange.gateway.timeouts.stop()
 
@@ -251,7 +251,7 @@ async def test_only_so_many_connections_are_closed_per_turn_and_the_rest_in_the_
         due = [each for each in per_turn if each]
         assert due == [MAX_DUE_PER_TURN, MAX_DUE_PER_TURN, 40 - 2 * MAX_DUE_PER_TURN]
         await asyncio.sleep(5 / 4)
-        assert all(each.state is State.CLOSED for each in connections)
+        assert all(each.state is ConnectionState.CLOSED for each in connections)
         exchange.gateway.timeouts.stop()
 
 
@@ -261,7 +261,7 @@ async def test_a_bug_in_one_check_ends_no_other_timeout() -> None:
         _, connection = await connected(exchange)
         timeouts, calls, reported = exchange.gateway.timeouts, [], []
 
-        def check(_: Connection, at: float) -> bool:
+        def check(_: WebSocketConnection, at: float) -> bool:
             calls.append(at)
             raise RuntimeError("a bug")
 

@@ -9,7 +9,7 @@ import pytest
 
 from qcfeed.feed.lifecycle import Demand
 from qcfeed.model.messages import CloseCode
-from qcfeed.ws.connection import Connection, State
+from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from tests.support import raw_websocket
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 from tests.support.raw_websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
@@ -26,7 +26,7 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-def connected(exchange: Exchange, target: str = "/stream") -> tuple[Peer, Connection]:
+def connected(exchange: Exchange, target: str = "/stream") -> tuple[Peer, WebSocketConnection]:
     peer = exchange.connect(target)
     connection = exchange.connection_of(peer)
     assert connection is not None
@@ -55,7 +55,7 @@ async def test_a_new_connection_is_open_uncompressed_and_has_asked_for_nothing(
     exchange: Exchange,
 ) -> None:
     _, stream = connected(exchange)
-    assert (stream.state, stream.connected, stream.writable) == (State.OPEN, True, True)
+    assert (stream.state, stream.connected, stream.writable) == (ConnectionState.OPEN, True, True)
     assert (stream.compressed, stream.single_symbol, stream.subscribers) == (False, False, {})
     assert (stream.missed_at, stream.missed_quotes, stream.unsent) == (None, 0, 0)
     assert (stream.throttle, stream.deadline, stream.pinged_at, stream.stalled_since) == (
@@ -188,12 +188,12 @@ async def test_a_violation_is_closed_with_its_code_and_a_broken_stream_is_not_re
     assert peer.close_code == code
     assert exchange.gateway.closed == {str(int(code)): 1}
     assert [each["type"] for each in peer.messages] == ["subscribed"], "nothing else is answered"
-    assert connection.state is State.CLOSING
+    assert connection.state is ConnectionState.CLOSING
     assert exchange.hub.subscriptions == 0
     assert peer.wire.ended == final, "our half ends, as no close frame can be expected"
     peer.send(raw_websocket.close(int(code)))
     await turns()
-    assert (connection.state is State.CLOSED) == (not final)
+    assert (connection.state is ConnectionState.CLOSED) == (not final)
     assert exchange.gateway.closed == {str(int(code)): 1}, "counted once"
 
 
@@ -203,13 +203,13 @@ async def test_broken_frames_after_our_close_are_not_read_further(exchange: Exch
     peer.send(frame(0x3))
     peer.send(raw_websocket.close(1000))
     await turns()
-    assert connection.state is State.CLOSING
+    assert connection.state is ConnectionState.CLOSING
     peer, connection = connected(exchange)
     connection.close(CloseCode.KICKED)
     peer.send(frame(BINARY, b"x"))
     peer.send(raw_websocket.close(1000))
     await turns()
-    assert connection.state is State.CLOSED, "a message that is refused breaks no frames"
+    assert connection.state is ConnectionState.CLOSED, "a message that is refused breaks no frames"
 
 
 # ---------------------------------------------------------------- ends
@@ -238,7 +238,7 @@ async def test_a_close_frame_is_answered_with_its_code_and_counted_by_it(
     assert connection.subscribers == {}
     assert {each.lifecycle.demand for each in exchange.hub.feeds.values()} == {Demand.LINGERING}
     await turns()
-    assert connection.state is State.CLOSED
+    assert connection.state is ConnectionState.CLOSED
     assert (peer.wire.ended, peer.wire.was_reset) == (True, False)
     assert exchange.gateway.sockets == 0
 
@@ -252,11 +252,11 @@ async def test_a_connection_that_ends_without_a_close_frame_is_counted_by_how_it
     peer.leave()
     assert (closed, connection.subscribers) == ({"eof": 1}, {})
     await turns()
-    assert connection.state is State.CLOSED
+    assert connection.state is ConnectionState.CLOSED
     peer, connection = connected(exchange)
     peer.leave(ConnectionResetError("reset"))
     await turns()
-    assert (closed, connection.state) == ({"eof": 1, "lost": 1}, State.CLOSED)
+    assert (closed, connection.state) == ({"eof": 1, "lost": 1}, ConnectionState.CLOSED)
     peer, connection = connected(exchange)
     peer.leave(TimeoutError("timed out"))  # the network failed, and nothing was unsent
     await turns()
@@ -275,7 +275,7 @@ async def test_a_closed_connection_discards_what_it_is_asked_to_send(exchange: E
     peer, connection = connected(exchange)
     connection.abort("test")
     await turns()
-    assert (connection.state, peer.wire.was_reset) == (State.CLOSED, True)
+    assert (connection.state, peer.wire.was_reset) == (ConnectionState.CLOSED, True)
     sends = peer.wire.sends
     connection.write(b"late")
     assert connection.push(b"late") == 4, "as if it were sent: the batch goes on"
@@ -311,15 +311,15 @@ async def test_a_stalled_peer_that_closes_ends_only_when_it_has_read(exchange: E
     await exchange.publish({ONE: 1})
     peer.send(raw_websocket.close(1000) + raw_websocket.request("ping"))
     await turns()
-    assert (connection.state, peer.wire.ended) == (State.CLOSING, False)
+    assert (connection.state, peer.wire.ended) == (ConnectionState.CLOSING, False)
     peer.drain()
     assert peer.close_code == 1000
     assert [each["type"] for each in peer.messages] == ["subscribed", "quote"], "no pong"
     assert peer.wire.ended, "our half"
-    assert connection.state is State.CLOSING, "until the peer has ended its own"
+    assert connection.state is ConnectionState.CLOSING, "until the peer has ended its own"
     peer.leave()
     await turns()
-    assert connection.state is State.CLOSED
+    assert connection.state is ConnectionState.CLOSED
     assert exchange.gateway.closed == {"1000": 1}
 
 
@@ -376,7 +376,7 @@ async def test_a_connection_over_its_limit_is_told_how_many_quotes_it_has_not_re
         CloseCode.TOO_SLOW,
         f"{LIMIT + 3} quotes unread: read faster, subscribe to fewer symbols, or connect with ?slow=conflate",
     )
-    assert connection.state is State.CLOSING
+    assert connection.state is ConnectionState.CLOSING
 
 
 # ---------------------------------------------------------------- a feed that ends

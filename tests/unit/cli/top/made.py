@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.observer import ServiceSnapshot, Target
+from qcfeed.cli.top.observer import ListTarget, ServiceSnapshot
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
@@ -86,7 +86,7 @@ def health(*findings: DiagnosisFinding, **more: Any) -> Health:
 
 def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> ServiceSnapshot:
     given: dict[str, Any] = {
-        "target": Target(view),
+        "target": ListTarget(view),
         "process": process(),
         "totals": [10, 11, 12],
         "per_minute": 60.0,

@@ -13,7 +13,7 @@ import pytest_asyncio
 from qcfeed import Attached, attach
 from qcfeed.cli.top.actions import Plan, ScreenActions
 from qcfeed.cli.top.observer import Observer
-from qcfeed.cli.top.screen import Result
+from qcfeed.cli.top.screen import JobResult
 from qcfeed.control import paths
 from tests.support import full_screen
 from tests.support.full_screen import Screen
@@ -243,6 +243,6 @@ async def test_results_during_shutdown_are_ignored(program: Attached) -> None:
     async with shown() as screen:
         await screen.until(lambda: screen.refreshes)
     before = screen.app.state.snapshot
-    screen.app.on_result(Result(screen.refreshes[-1]))
-    screen.app.on_result(Result(Plan("reap?", [], None)))
+    screen.app.on_result(JobResult(screen.refreshes[-1]))
+    screen.app.on_result(JobResult(Plan("reap?", [], None)))
     assert screen.app.state.snapshot is before

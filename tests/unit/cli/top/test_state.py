@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.cli.top.observer import Away, Target
+from qcfeed.cli.top.observer import Away, ListTarget
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import fitted, truncate, views
 from qcfeed.cli.ui.table import cell_width
@@ -66,7 +66,7 @@ def test_a_filter_on_a_partial_list_says_how_many_rows_it_searched(state: State)
         )
         for n in range(200)
     )
-    state.take(refreshed(target=Target("location", LEAKING), rows=tasks, total=47_829), 1.0)
+    state.take(refreshed(target=ListTarget("location", LEAKING), rows=tasks, total=47_829), 1.0)
     assert state.about().endswith("200 of 47,829")
     state.filter("zombie-19")
     assert state.about().endswith("11 of the 200 listed of 47,829")
@@ -89,11 +89,11 @@ def test_the_runbook_is_that_of_the_row_or_of_the_first_finding(state: State) ->
 
 def test_a_list_is_empty_until_its_own_rows_arrive(state: State) -> None:
     state.go("location", LEAKING)
-    assert state.target == Target("location", LEAKING)
+    assert state.target == ListTarget("location", LEAKING)
     assert (state.rows(), state.empty()) == ([], "loading ...")
     state.take(refreshed(rows=ROWS), 1.0)  # of the list before
     assert state.rows() == []
-    state.take(refreshed(target=Target("location", LEAKING)), 2.0)
+    state.take(refreshed(target=ListTarget("location", LEAKING)), 2.0)
     assert state.empty() == "no live tasks any more"
     assert state.back()
     assert state.view == "locations"
