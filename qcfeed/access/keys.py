@@ -87,11 +87,6 @@ def timestamp(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
-def format_time(seconds: float) -> str:
-    """A Unix time as a ``Time``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Keys:
     """Keys by their hashes. Raises ValueError for a wrong pattern or date, and for a name or hash
     that occurs twice.

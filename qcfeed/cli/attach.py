@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.processes import audited
 from qcfeed.cli.ui import durations
@@ -15,7 +16,6 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
-from qcfeed.control.audit import timestamp
 from qcfeed.errors import AlreadyAttachedError, UsageError
 from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessAttached
@@ -81,7 +81,7 @@ def attach(
     answer = ProcessAttached(
         pid=pid,
         instance=told["instance"],
-        taken_at=timestamp(),
+        taken_at=rfc3339.now(),
         python=told["python"],
         command=target.command,
         socket=told["socket"],

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typer._click import Command, Context
 from typer.core import TyperGroup
 
-from qcfeed.cli.failures import PROGRAM
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.main import COMMANDS, build, load
+from qcfeed.cli.target import PROGRAM
 from qcfeed.errors import ExitStatus
 
 MEANINGS = {

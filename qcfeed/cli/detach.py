@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.cli.attach import Pid, default_name
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.processes import audited
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
-from qcfeed.control.audit import timestamp
 from qcfeed.errors import ExitStatus
 from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessDetached
@@ -37,7 +37,7 @@ def detach(ctx: typer.Context, pid: Pid, output: Output = Format.TABLE) -> None:
     answer = ProcessDetached(
         pid=pid,
         instance=told["instance"],
-        taken_at=timestamp(),
+        taken_at=rfc3339.now(),
         command=target.command,
         left=told["left"],
     )

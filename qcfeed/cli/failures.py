@@ -11,10 +11,10 @@ from typer._click import Context
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 
 from qcfeed.cli.context import say
+from qcfeed.cli.target import PROGRAM
 from qcfeed.errors import ExitStatus, QcfeedError
 from qcfeed.streams import discard
 
-PROGRAM = "qcfeed"
 TRACEBACK_FRAMES = 8
 _OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import durations, formats
@@ -107,9 +107,12 @@ app.command(
 
 
 def _chosen(answer: Log, level: Level, since: float | None) -> Iterator[LogLine]:
-    oldest = 0.0 if since is None else _unix(answer.taken_at) - since
+    oldest = 0.0 if since is None else rfc3339.unix(answer.taken_at) - since
     for line in answer.lines:
-        if _rank(line) >= _LEVELS.index(level.value.upper()) and _unix(line.last_at) >= oldest:
+        if (
+            _rank(line) >= _LEVELS.index(level.value.upper())
+            and rfc3339.unix(line.last_at) >= oldest
+        ):
             yield line
 
 
@@ -135,7 +138,3 @@ def _text(line: LogLine) -> str:
     times = f" ({line.repeated:,} times, last at {line.last_at})" if line.repeated > 1 else ""
     message = formats.printable_lines(line.message).replace("\n", "\n    ")
     return f"{line.at} {line.level} {line.logger}: {message}{times}"
-
-
-def _unix(stamped: str) -> float:
-    return datetime.fromisoformat(stamped).timestamp()

@@ -17,8 +17,8 @@ from typer.main import get_command
 from qcfeed import __version__
 from qcfeed.cli import failures, target
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app
-from qcfeed.cli.failures import PROGRAM
 from qcfeed.cli.lazy import LazyGroup
+from qcfeed.cli.target import PROGRAM
 from qcfeed.cli.ui.watching import with_intervals
 from qcfeed.errors import ExitStatus
 from qcfeed.streams import repair

@@ -9,8 +9,8 @@ from typer._click import Context
 
 from qcfeed import __version__
 from qcfeed.cli import command_tree, prometheus
-from qcfeed.cli.failures import PROGRAM
 from qcfeed.cli.flags import described
+from qcfeed.cli.target import PROGRAM
 from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
 

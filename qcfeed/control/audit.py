@@ -13,12 +13,12 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.errors import NotAllowedError, StartError
 from qcfeed.formats import printable_json
 from qcfeed.net.descriptors import Reserve
@@ -73,11 +73,6 @@ def collect_notes(notes: dict[str, Any]) -> None:
     _notes.set(notes)
 
 
-def timestamp() -> str:
-    """The current time in RFC 3339, UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 class AuditLog:
     """Appends to ``path``, created with mode 0600. From any thread; each call is one small write."""
 
@@ -129,7 +124,7 @@ class AuditLog:
 
     def _write(self, entry: AuditedAction, event: str, detail: dict[str, Any]) -> None:
         line = {
-            "at": timestamp(),
+            "at": rfc3339.now(),
             "id": entry.id,
             "event": event,
             "action": entry.word,

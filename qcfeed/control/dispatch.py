@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.control import redact
 from qcfeed.control.actions import Actions
-from qcfeed.control.audit import Caller, timestamp
+from qcfeed.control.audit import Caller
 from qcfeed.control.routes import REDACTED, Action, Read, Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
@@ -121,7 +122,7 @@ class Dispatcher:
             answer.loop_stack = self._watch.stack()
         answer.pid = os.getpid()
         answer.instance = self._instance
-        answer.taken_at = timestamp()
+        answer.taken_at = rfc3339.now()
         answer.loop_stall_ms = round(max(stall, stalled) * 1000, 3)
         answer.elapsed_ms = round((time.perf_counter() - begun) * 1000, 3)
         return msgspec.json.encode(answer)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from qcfeed.control import audit
+from qcfeed import rfc3339
 from qcfeed.control.one_task import add_cancels, add_stacks, describe, details, frames
 from qcfeed.control.task_source import Candidate
 from qcfeed.diagnostics import (
@@ -54,7 +54,7 @@ class LiveTasks:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._since = audit.timestamp()
+        self._since = rfc3339.now()
 
     def by_location(self) -> TasksByLocation:
         self._ledger.check.refresh()

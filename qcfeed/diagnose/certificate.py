@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
+from qcfeed import rfc3339
 from qcfeed.formats import age
 from qcfeed.model import thresholds
 from qcfeed.model.status import TlsListening
@@ -17,7 +17,7 @@ def problems(tls: TlsListening, now: float) -> Iterator[tuple[str, str]]:
             f"new certificate files are not in use: {tls.problem}",
             "repair the files of --tls-cert and --tls-key; they are loaded when they change",
         )
-    left = datetime.fromisoformat(tls.not_after).timestamp() - now
+    left = rfc3339.unix(tls.not_after) - now
     if left < thresholds.CERTIFICATE_LEFT_S:
         when = f"expires in {age(left)}" if left > 0 else "has expired, and clients refuse it"
         yield (

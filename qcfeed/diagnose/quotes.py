@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
+from qcfeed import rfc3339
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural
@@ -103,9 +103,9 @@ def own_lag(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 def wrong_clock(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Quotes whose timestamps differ from the time at which they arrived, for nearly all symbols alike."""
-    now = datetime.fromisoformat(evidence.after.taken_at).timestamp()
+    now = rfc3339.unix(evidence.after.taken_at)
     ahead = [
-        datetime.fromisoformat(each.last_quote_at).timestamp() - (now - each.age_s)
+        rfc3339.unix(each.last_quote_at) - (now - each.age_s)
         for each in evidence.feeds
         if each.last_quote_at is not None and each.age_s is not None
     ]

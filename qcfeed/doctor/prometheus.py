@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from qcfeed import rfc3339
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.metrics.catalog.alerts import ALERTS
@@ -33,7 +33,7 @@ def reachable(case: Case) -> str:
 def scraped(case: Case) -> str:
     """A process that Prometheus scrapes is this service: it started at the same time."""
     service, server = case.service, _server(case)
-    started = datetime.fromisoformat(service.started_at).timestamp()
+    started = rfc3339.unix(service.started_at)
     found = server.instant("process_start_time_seconds", server.now())
     for series in found:
         if series.samples and 0 <= started - series.samples[-1][1] < STARTUP:

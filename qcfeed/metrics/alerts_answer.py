@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from qcfeed import rfc3339
 from qcfeed.metrics.alerts import FIRING, Alert, active, rules
-from qcfeed.metrics.growth_answer import stamp
 from qcfeed.metrics.prometheus import Prometheus
 from qcfeed.model.alerts import AlertRow, Alerts
 
@@ -20,8 +20,8 @@ def answer(server: Prometheus) -> Alerts:
         missing.append(f"{server.url} has no alert rules loaded, so no alert can fire")
     firing = sum(row.state == FIRING for row in rows)
     return Alerts(
-        taken_at=stamp(now),
-        at=stamp(now),
+        taken_at=rfc3339.seconds(now),
+        at=rfc3339.seconds(now),
         source=server.url,
         firing=firing,
         pending=len(rows) - firing,
@@ -36,7 +36,7 @@ def _row(alert: Alert, now: float) -> AlertRow:
         name=alert.name,
         state=alert.state,
         severity=alert.severity,
-        since=stamp(alert.since),
+        since=rfc3339.seconds(alert.since),
         active_s=max(0.0, now - alert.since),
         current_value=None if math.isnan(alert.value) else alert.value,
         summary=alert.summary,

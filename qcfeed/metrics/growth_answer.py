@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.formats import age, size
 from qcfeed.metrics import claims, growth, urgency
 from qcfeed.metrics.claims import Claim
@@ -77,7 +77,7 @@ def answer(
     held = [point.memory for point in timeline.points if point.memory is not None]
     task = growth.per_task(timeline.points)
     return Growth(
-        at=stamp(timeline.at),
+        at=rfc3339.seconds(timeline.at),
         source=timeline.source,
         target=timeline.target,
         resident_bytes=round(held[-1]) if held else None,
@@ -94,21 +94,14 @@ def answer(
             _claim(claims.check(each, timeline.points, found, timeline.limit)) for each in said
         ],
         missing=list(timeline.missing),
-        restarted_at=[stamp(at) for at in growth.restarts(timeline.points)],
-        gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(timeline.points)],
+        restarted_at=[rfc3339.seconds(at) for at in growth.restarts(timeline.points)],
+        gaps=[
+            (rfc3339.seconds(begin), rfc3339.seconds(end))
+            for begin, end in growth.gaps(timeline.points)
+        ],
         locations=growth.by_location(timeline.locations),
-        timeline=[history_point(point, stamp(point.at)) for point in timeline.points],
+        timeline=[history_point(point, rfc3339.seconds(point.at)) for point in timeline.points],
     )
-
-
-def stamp(at: float) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def unix(stamped: str) -> float:
-    """The time of an RFC 3339 timestamp, in seconds since the epoch."""
-    return datetime.fromisoformat(stamped).timestamp()
 
 
 def in_words(window: str) -> str:
@@ -165,7 +158,7 @@ def history_point(point: Point, at: str) -> HistoryPoint:
 def point(sample: HistoryPoint) -> Point:
     """A sample of the service's history as a point for metrics/growth.py."""
     return Point(
-        unix(sample.at),
+        rfc3339.unix(sample.at),
         memory=sample.resident_bytes,
         live=sample.live,
         subscriptions=sample.subscriptions,

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from qcfeed import rfc3339
 from qcfeed.access import signing_keys
 from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.grants import Identity, Method
@@ -16,7 +17,6 @@ from qcfeed.access.keys import (
     StoredKey,
     decode,
     digest,
-    format_time,
     generate,
     has_key_form,
 )
@@ -175,7 +175,7 @@ class Authenticator:
     def lend(self) -> str:
         """A new API key for this process's own clients, in a drill. It is in no file."""
         token = generate()
-        now = format_time(self.wall())
+        now = rfc3339.seconds(self.wall())
         self._lent = Keys([StoredKey(name="drill", sha256=digest(token), created=now)])
         return token
 

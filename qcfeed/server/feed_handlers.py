@@ -10,11 +10,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
-from qcfeed import __version__
+from qcfeed import __version__, rfc3339
 from qcfeed.control import routes
 from qcfeed.control.routes import NoQuery, Route
 from qcfeed.diagnostics import snapshot
@@ -65,7 +64,7 @@ class FeedHandlers:
             version=__version__,
             state="draining" if service.gateway.draining else "serving",
             drill=service.drill(),
-            started_at=_rfc3339(service.started_at),
+            started_at=rfc3339.milliseconds(service.started_at),
             uptime_s=time.time() - service.started_at,
             loop_lag_ms=service.watch.lag * 1000,
             memory=Memory(
@@ -182,7 +181,7 @@ def _row(feed: Feed, now: float) -> FeedAnswer:
         generation=feed.lifecycle.generation,
         band=feed.staleness.band,
         reason=None if reason is None else str(reason),
-        last_quote_at=None if last_quote_at is None else _rfc3339(last_quote_at),
+        last_quote_at=None if last_quote_at is None else rfc3339.milliseconds(last_quote_at),
         age_s=None if last_quote_at is None else max(0.0, now - feed.staleness.updated_at),
         quotes=feed.log.head,
         quotes_per_s=round(feed.rate, 2),
@@ -196,11 +195,6 @@ def _row(feed: Feed, now: float) -> FeedAnswer:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def _rfc3339(seconds: float) -> str:
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def orphan_rows(hub: Hub) -> Callable[[], list[Orphan]]:

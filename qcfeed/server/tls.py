@@ -9,8 +9,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from qcfeed import rfc3339
 from qcfeed.errors import ConfigError
 from qcfeed.model.status import TlsListening
 from qcfeed.net.handshakes import HandshakeQueue
@@ -121,7 +121,7 @@ class ServerTls:
 def _describe(identity: Identity, files: TlsFiles) -> TlsListening:
     return TlsListening(
         names=list(identity.names),
-        not_after=datetime.fromtimestamp(identity.not_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        not_after=rfc3339.seconds(identity.not_after),
         sha256=identity.sha256,
         certificate=identity.pem,
         client_certificates=files.client_ca is not None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
 
+from qcfeed import rfc3339
 from qcfeed.formats import printable_json, printable_lines
 
 
@@ -27,9 +27,8 @@ class JsonLogFormatter(logging.Formatter):
     """One JSON object per line, with the fields of a line of ``qcfeed logs -o json``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
-            "at": at.replace("+00:00", "Z"),
+            "at": rfc3339.milliseconds(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": super().format(record),

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from qcfeed import rfc3339
 from qcfeed.access import keys
 from qcfeed.access.keys import KeyDocument, StoredKey
 
@@ -41,7 +42,7 @@ def stored(name: str, token: str, *symbols: str, expires: float | None = None) -
         sha256=keys.digest(token),
         symbols=list(symbols) or ["*"],
         created="2024-03-20T02:15:00Z",
-        expires=None if expires is None else keys.format_time(expires),
+        expires=None if expires is None else rfc3339.seconds(expires),
     )
 
 

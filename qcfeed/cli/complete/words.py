@@ -16,7 +16,7 @@ from typer.core import TyperOption
 from qcfeed import config
 from qcfeed.cli import command_tree
 from qcfeed.cli.complete.line import FILES, FREE
-from qcfeed.cli.failures import PROGRAM
+from qcfeed.cli.target import PROGRAM
 from qcfeed.cli.ui.render import emit
 
 if TYPE_CHECKING:

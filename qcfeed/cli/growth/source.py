@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.cli.bundle import PROMETHEUS_HISTORY
 from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG, not_with_file
@@ -19,7 +20,7 @@ from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, Unreachab
 from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
-from qcfeed.metrics.growth_answer import point, stamp, unix
+from qcfeed.metrics.growth_answer import point
 from qcfeed.metrics.saved_timeline import restored
 from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History
@@ -122,11 +123,11 @@ def from_service(ctx: typer.Context, at: float | None, since: float, reason: str
 
 def _of_history(history: History, at: float | None, since: float, reason: str) -> Timeline:
     """The points of the history in ``since`` seconds until ``at``, by default all until it was taken."""
-    end = unix(history.taken_at) if at is None else at
+    end = rfc3339.unix(history.taken_at) if at is None else at
     points = [each for each in map(point, history.points) if end - since <= each.at <= end]
     if not points:
         raise UnreachableError(
-            f"{history.instance} has no history of {stamp(end)}: {_coverage(history)}",
+            f"{history.instance} has no history of {rfc3339.seconds(end)}: {_coverage(history)}",
             hint="a service keeps at most one hour",
         )
     notes = [reason, *caveats(points, history.limit_bytes, end)]
@@ -148,11 +149,13 @@ def _coverage(history: History) -> str:
     if not history.points:
         return "it has not taken its first sample yet"
     first, last = history.points[0].at, history.points[-1].at
-    return f"it covers {age(unix(last) - unix(first))}, since {first}"
+    return f"it covers {age(rfc3339.unix(last) - rfc3339.unix(first))}, since {first}"
 
 
 def _locations(history: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
-    begin = points[0].at if history.locations_since is None else unix(history.locations_since)
+    begin = (
+        points[0].at if history.locations_since is None else rfc3339.unix(history.locations_since)
+    )
     end = max(begin, points[-1].at)
     return {
         each.location: [(begin, each.live_before), (end, each.live)] for each in history.locations

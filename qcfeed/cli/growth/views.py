@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
@@ -79,7 +79,7 @@ def condense(timeline: Sequence[HistoryPoint]) -> list[HistoryPoint]:
     """
     if not timeline:
         return []
-    times = [datetime.fromisoformat(moment.at).timestamp() for moment in timeline]
+    times = [rfc3339.unix(moment.at) for moment in timeline]
     span = times[-1] - times[0]
     step = next((each for each in _STEPS if span / each <= ROWS), _STEPS[-1])
     kept = [

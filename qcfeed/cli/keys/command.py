@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.access import keys
 from qcfeed.access.grants import grant
 from qcfeed.access.keys import KeyDocument, StoredKey
@@ -134,8 +135,8 @@ def add(
                 "name": name,
                 "sha256": keys.digest(key),
                 "symbols": allowed,
-                "created": keys.format_time(time.time()),
-                "expires": None if expires is None else keys.format_time(expires),
+                "created": rfc3339.seconds(time.time()),
+                "expires": None if expires is None else rfc3339.seconds(expires),
             },
             StoredKey,
         )

@@ -7,11 +7,11 @@ import time
 import msgspec
 import typer
 
+from qcfeed import rfc3339
 from qcfeed.cli.context import PROFILES, Format, TaskFormat, options, say
 from qcfeed.cli.tasks.tables import GROUP_TABLE
 from qcfeed.cli.ui.formats import milliseconds, plural
 from qcfeed.cli.ui.render import show
-from qcfeed.control.audit import timestamp
 from qcfeed.errors import NoRunningLoopError, UsageError
 from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessLoop, ProcessTasks
@@ -41,7 +41,7 @@ def run(ctx: typer.Context, pid: int, form: TaskFormat, *, alone: bool) -> None:
         )
     answer = ProcessTasks(
         pid=pid,
-        taken_at=timestamp(),
+        taken_at=rfc3339.now(),
         elapsed_ms=round((time.monotonic() - began) * 1000, 3),
         loop_stall_ms=max(loop.held_ms for loop in loops),
         python=seen["python"],

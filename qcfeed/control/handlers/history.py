@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import UTC, datetime
 
+from qcfeed import rfc3339
 from qcfeed.control.routes import HISTORY, Read, Route
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics import memory
@@ -30,8 +30,7 @@ class _View:
         ahead = time.time() - now
 
         def stamp(at: float) -> str:
-            text = datetime.fromtimestamp(at + ahead, UTC).isoformat(timespec="milliseconds")
-            return text.replace("+00:00", "Z")
+            return rfc3339.milliseconds(at + ahead)
 
         begin = now - query.since_s
         since, locations = self._locations(begin)

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.control import routes
-from qcfeed.control.audit import timestamp
 from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
@@ -27,7 +27,7 @@ class ProgramHandlers:
     def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
         self._ledger = ledger
         self._watch = watch
-        self._since = timestamp()
+        self._since = rfc3339.now()
         self._begun = time.monotonic()
 
     def table(self) -> list[routes.Route]:

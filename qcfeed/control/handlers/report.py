@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from qcfeed import rfc3339
 from qcfeed.control import redact
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.recent_log import LogEntry, RecentLog
@@ -114,18 +114,13 @@ def _newest(items: list[Any], limit: int) -> list[Any]:
 
 def _line(entry: LogEntry) -> LogLine:
     return LogLine(
-        at=_time(entry.at),
+        at=rfc3339.milliseconds(entry.at),
         level=entry.level,
         logger=entry.logger,
         message=entry.message,
         repeated=entry.repeated,
-        last_at=_time(entry.last_at),
+        last_at=rfc3339.milliseconds(entry.last_at),
     )
-
-
-def _time(seconds: float) -> str:
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _tail(path: Path) -> tuple[bytes, int]:

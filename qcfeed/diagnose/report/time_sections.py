@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from qcfeed import rfc3339
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.report.blocks import Block, Curve, Grid, Heading, Text
 from qcfeed.diagnose.report.material import Material
@@ -74,7 +75,7 @@ def _dated(evidence: Evidence) -> list[Point]:
     """The samples between the two snapshots, moved from the monotonic clock to Unix time."""
     if not evidence.samples:
         return []
-    shift = datetime.fromisoformat(evidence.after.taken_at).timestamp() - evidence.samples[-1].at
+    shift = rfc3339.unix(evidence.after.taken_at) - evidence.samples[-1].at
     return [each._replace(at=each.at + shift) for each in evidence.samples]
 
 

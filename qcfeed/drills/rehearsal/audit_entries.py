@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
 from typing import NamedTuple
+
+from qcfeed import rfc3339
 
 SERVICE = "service"
 """The actor of what the service does by itself, for example ending a drill (drills/runner.py)."""
@@ -34,6 +35,6 @@ def audit_entries(lines: Iterable[str], since: float) -> list[AuditEntry]:
 def _entry(line: dict[str, object]) -> AuditEntry:
     who = line["who"]
     assert isinstance(who, dict)  # noqa: S101 - our own log
-    at = datetime.fromisoformat(str(line["at"])).timestamp()
+    at = rfc3339.unix(str(line["at"]))
     name = SERVICE if who["via"] == SERVICE else who.get("user") or who["via"]
     return AuditEntry(at, str(line["action"]), str(name), str(line["outcome"]))

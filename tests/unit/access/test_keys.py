@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcfeed import rfc3339
 from qcfeed.access import keys
 from qcfeed.access.denial import DenialReason, Denied
 from qcfeed.access.keys import KeyDocument, Keys, StoredKey
@@ -71,8 +72,8 @@ documents = st.lists(
         name=names,
         sha256=st.integers(0, 2**256 - 1).map(lambda n: f"{n:064x}"),
         symbols=st.lists(st.text("ABC.-*1", min_size=1, max_size=16), max_size=5),
-        created=st.integers(0, 4_000_000_000).map(keys.format_time),
-        expires=st.none() | st.integers(0, 4_000_000_000).map(keys.format_time),
+        created=st.integers(0, 4_000_000_000).map(rfc3339.seconds),
+        expires=st.none() | st.integers(0, 4_000_000_000).map(rfc3339.seconds),
     ),
     max_size=5,
     unique_by=(lambda key: key.name, lambda key: key.sha256),
@@ -86,7 +87,7 @@ def test_a_file_of_keys_is_read_as_it_was_written(document: KeyDocument) -> None
 
 @given(st.integers(0, 4_000_000_000))
 def test_a_time_is_read_as_it_was_written(seconds: int) -> None:
-    assert keys.timestamp(keys.format_time(seconds)) == seconds
+    assert keys.timestamp(rfc3339.seconds(seconds)) == seconds
 
 
 ENTRY = (
