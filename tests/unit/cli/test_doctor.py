@@ -202,7 +202,7 @@ def _allowed() -> int:
 async def test_clock_skew_fails_the_check(
     doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.control.dispatch.timestamp", lambda: "2020-01-01T00:00:00Z")
+    monkeypatch.setattr("qcfeed.rfc3339.now", lambda: "2020-01-01T00:00:00Z")
     said = await doctor("clock", status())
     assert said["outcome"] == "failed"
     assert "s behind" in said["detail"]
