@@ -46,6 +46,7 @@ def acts(command: str) -> bool:
     ``... > /dev/null && echo WORD`` counts as what stands in front of it.
     """
     words = command.removesuffix(" ").split("#")[0].split()
+    words = [word for word in words if word != "--cluster"]
     if words[-4:-1] == ["/dev/null", "&&", "echo"] and words[-5:-4] == [">"]:
         words = words[:-5]
     if words[:1] != ["qcfeed"] or any(_SHELL.search(word) for word in words):

@@ -27,6 +27,12 @@ def findings(cluster: ClusterStatus) -> Iterator[tuple[str, tuple[str, ...]]]:
         )
     elif cluster.role == "feeder" and cluster.problem:
         yield f"no lease{why}", ("`qcfeed runbook QcfeedNoOwner`",)
+    if cluster.subscriptions_unread:
+        leaked = plural(cluster.subscriptions_unread, "subscription")
+        yield (
+            f"{leaked} on NATS outlived their feed: the owner publishes for nobody",
+            ("`qcfeed --cluster orphans`", "`qcfeed --cluster orphans --reap`"),
+        )
 
 
 def _broker(cluster: ClusterStatus) -> Figure:

@@ -97,9 +97,9 @@ def orphans(
         limit=limit, site=site, label=label, older_than=older_than, waiting_on=waiting_on, name=name,
         **{"from": source},
     ):  # fmt: skip
-        from qcfeed.cli.cluster import checks
+        from qcfeed.cli.cluster import orphans as across
 
-        checks.orphans(ctx, output, reap=reap)
+        across.orphans(ctx, output, reap=reap)
         return
     if reap and (params or limit):
         raise UsageError(

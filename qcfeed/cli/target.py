@@ -23,6 +23,7 @@ _LOCAL = frozenset(
 )
 """Commands that ask no service, so that naming one means nothing to them."""
 _NAMING = frozenset(("--context", "-c", "--instance", "-i", "--socket", "--url"))
+_ALL = "--cluster"
 _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
@@ -112,7 +113,8 @@ def addressed(command: str) -> str | None:
     if _NAMING & set(options):
         return command
     config = () if "--config" in options else target.config
-    return " ".join((PROGRAM, *config, *target.words, *options, *words))
+    named = () if _ALL in options else target.words  # all instances, not the one that is named
+    return " ".join((PROGRAM, *config, *named, *options, *words))
 
 
 def addressable(commands: Iterable[str]) -> list[str]:

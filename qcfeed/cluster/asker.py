@@ -16,6 +16,10 @@ Result = TypeVar("Result")
 
 QUIET = 0.5
 """Seconds without an answer after which nobody else is expected to be there."""
+ACTION_GRACE = 4.0
+"""Seconds to wait beyond an action's own timeout."""
+FEEDERS = "feeders"
+"""Stands for all feeders, if none answered."""
 
 
 class Gathered(NamedTuple):
@@ -25,6 +29,10 @@ class Gathered(NamedTuple):
     silent: dict[str, str]
 
 
+def _last_heard(seconds: float | None) -> str:
+    return "it" if seconds is None else f"it was there {seconds:.0f} s ago, and"
+
+
 class Asker:
     """Asks the instances on these servers. Each call has a connection of its own, and ends in time."""
 
@@ -32,6 +40,8 @@ class Asker:
         self._urls = urls
         self._config = config
         self._timeout = timeout
+        self._given_up: set[str] = set()
+        """Instances that did not answer within the timeout once: later requests do not wait for them."""
 
     def ask(self, request: Request) -> Gathered:
         """Ask every instance. Raises UpstreamError if NATS cannot be reached."""
@@ -43,7 +53,7 @@ class Asker:
         async def act(connection: Connection) -> Gathered:
             subject = operations.act_subject(member)
             found, refused = await self._gather(
-                connection, subject, request, self._timeout, expected={member}
+                connection, subject, request, self._timeout + ACTION_GRACE, expected={member}
             )
             if found.complete:
                 return Gathered(found.complete, {})
@@ -60,17 +70,20 @@ class Asker:
 
     async def _ask(self, connection: Connection, request: Request) -> Gathered:
         there, refused = await self._gather(connection, operations.ASK, Request(), self._timeout)
+        expected = (there.complete.keys() | there.heard.keys()) - self._given_up
         found, _ = await self._gather(
-            connection, operations.ASK, request, self._timeout, expected=there.complete
+            connection, operations.ASK, request, self._timeout, expected=expected
         )
-        known = there.complete.keys() | there.heard.keys() | found.heard.keys()
+        heard = there.heard | found.heard
         silent = {
-            member: f"it was there {there.heard.get(member, found.heard.get(member, 0.0)):.0f} s ago,"
-            f" and did not answer within {self._timeout:g} s"
-            for member in sorted(known - found.complete.keys())
+            member: f"{_last_heard(heard.get(member))} did not answer within {self._timeout:g} s"
+            for member in sorted((expected | heard.keys() | self._given_up) - found.complete.keys())
         }
-        if not known and refused:
+        self._given_up |= silent.keys()
+        if not found.complete and not silent:
             silent["nobody"] = refused
+        elif not heard:
+            silent[FEEDERS] = "none answered, and only feeders know which instances there should be"
         return Gathered(found.complete, silent)
 
     async def _gather(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,10 +35,16 @@ OUT_BUFFER = 1_048_576
 """Bytes that may wait to be sent before a sender is held up."""
 
 
+_lives = itertools.count(1)
+
+
 class Subscription:
     """One subject's messages, for one reader."""
 
     def __init__(self, connection: Connection, inner: NatsSubscription) -> None:
+        self.subject = inner.subject
+        self.life = str(next(_lives))
+        """Which subscription of this process it is."""
         self._connection = connection
         self._inner = inner
         # nats-py offers a task per subscription, or a task per message. Reading its queue needs neither.

@@ -18,14 +18,22 @@ from qcfeed.cluster.connection import Connection, check, end
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
+from qcfeed.cluster.core.interest import Interest
 from qcfeed.cluster.core.lease import Lease, Outcome
 from qcfeed.cluster.ownership import Ownership, round_length
 from qcfeed.cluster.publisher import Outbox, Publisher
+from qcfeed.cluster.reaping import NOT_HERE, Reaping
 from qcfeed.config import FeederConfig, NatsConfig
 from qcfeed.errors import QcfeedError, UpstreamError
 from qcfeed.feed import backoff
 from qcfeed.feed.lifecycle import Demand, UpstreamState
-from qcfeed.model.cluster import ClusterStatus
+from qcfeed.model.cluster import (
+    ClusterReaped,
+    ClusterReapRequest,
+    ClusterStatus,
+    ClusterView,
+    LeaseSeen,
+)
 from qcfeed.server.hub import Hub
 
 log = logging.getLogger("qcfeed.feeder")
@@ -75,6 +83,7 @@ class Feeder:
         # The two tasks begin and end ownerships; one at a time.
         self._changing = asyncio.Lock()
         self._reconnects = 0
+        self._lost_at: float | None = None
         self._highest = 0
         """The highest epoch that a gateway has been seen to know."""
         self._problem: str | None = "not connected yet"
@@ -126,6 +135,7 @@ class Feeder:
                 finally:
                     await self._leave(connection)
                 self._reconnects += 1
+                self._lost_at = self._clock()
             self._urls.append(self._urls.pop(0))
             await asyncio.sleep(backoff.delay(attempt, random.random(), base=0.2, cap=_MAX_PAUSE))
             attempt += 1
@@ -289,6 +299,7 @@ class Feeder:
             connected=connection is not None and not connection.lost,
             server=None if connection is None else connection.server,
             reconnects=self._reconnects,
+            lost_s=None if self._lost_at is None else round(now - self._lost_at, 1),
             slow_drops=self._outbox.dropped,
             symbols_wanted=len(wanted),
             symbol_share=str(self.share),
@@ -303,6 +314,38 @@ class Feeder:
             interest_without_feed=len(wanted - open_feeds),
             problem=self._problem,
         )
+
+    def view(self) -> ClusterView:
+        """What it runs and wants, to be compared with the gateways' views."""
+        now, ownership, seen = self._clock(), self._ownership, self.lease.seen
+        return ClusterView(
+            role="feeder",
+            name=self.name,
+            symbol_share=str(self.share),
+            lease_epoch=self.lease.epoch if self.lease.holds(now) else None,
+            lease=None
+            if seen is None
+            else LeaseSeen(
+                holder=seen.holder,
+                revision=seen.revision,
+                unrenewed_s=round(now - seen.since, 3),
+                ttl_s=self.lease.ttl,
+            ),
+            unlisted=[] if ownership is None else sorted(ownership.interest.unlisted),
+        )
+
+    async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
+        """End feeds that nobody wants, and the lease of a feeder that is gone. In the service's loop."""
+        reaping, hub, ownership = Reaping(), self._hub, self._ownership
+        if hub is not None:
+            interest = Interest() if ownership is None else ownership.interest
+            listed = interest.wanted - interest.unlisted
+            await reaping.feeds(hub, request.feeds, listed, request.timeout_s)
+        for symbol in request.subscriptions:
+            reaping.refuse(symbol, NOT_HERE.format("feeder"))
+        if request.lease_revision is not None:
+            await reaping.lease(self._bucket, self.lease, self.share, request.lease_revision)
+        return reaping.answer()
 
 
 def _report_bug(task: asyncio.Task[None]) -> None:

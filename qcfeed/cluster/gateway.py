@@ -27,11 +27,20 @@ from qcfeed.cluster.core.envelope import InvalidEnvelopeError
 from qcfeed.cluster.core.epochs import QuoteOrder
 from qcfeed.cluster.core.shares import Share
 from qcfeed.cluster.heard_owners import HeardOwners
+from qcfeed.cluster.link_fault import Link
+from qcfeed.cluster.reaping import NOT_HERE, Reaping
 from qcfeed.config import NatsConfig
 from qcfeed.errors import UnknownSymbolError, UpstreamError
 from qcfeed.feed import backoff
-from qcfeed.model.cluster import ClusterStatus
+from qcfeed.model.cluster import (
+    ClusterReaped,
+    ClusterReapRequest,
+    ClusterStatus,
+    ClusterView,
+    SubscriptionSeen,
+)
 from qcfeed.model.encoded import EncodedQuote
+from qcfeed.model.link_faults import LinkFault
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
 from qcfeed.upstreams.url import UpstreamUrl
@@ -68,6 +77,8 @@ class NatsUpstream(Upstream):
         self._config = config
         self._owners = HeardOwners()
         self._orders: dict[Symbol, QuoteOrder] = {}
+        self._read_lives: set[str] = set()
+        """The lives of the subscriptions that feeds read."""
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._users = 0
@@ -83,8 +94,9 @@ class NatsUpstream(Upstream):
             "slow": 0,
             "skipped": 0,
         }
+        self._lost_at: float | None = None
         self._detail = "not needed yet"
-        self._broker_away = self._owners_silent = False
+        self._link = Link(MAX_BATCH)
 
     # ------------------------------------------------------------ the upstream's interface
 
@@ -94,6 +106,7 @@ class NatsUpstream(Upstream):
             # Before the request, so that no quote after the answer is missed.
             subscription = await connection.subscribe(subjects.quotes(symbol))
             self._orders[symbol] = order
+            self._read_lives.add(subscription.life)
             try:
                 answer = await self._ask_owner(connection, symbol)
                 if answer:
@@ -104,6 +117,7 @@ class NatsUpstream(Upstream):
                 await self._read(subscription, order, symbol, sink)
             finally:
                 self._orders.pop(symbol, None)
+                self._read_lives.discard(subscription.life)
                 await subscription.end()
 
     def health(self) -> UpstreamHealth:
@@ -118,11 +132,17 @@ class NatsUpstream(Upstream):
         async with self._lock:
             await self._disconnect()
 
-    def set_fault(self, *, broker_away: bool = False, owners_silent: bool = False) -> None:
-        """Break this gateway's link in one way, for a drill; without arguments, repair it."""
-        self._broker_away, self._owners_silent = broker_away, owners_silent
-        if broker_away and self._connection is not None:
+    def set_fault(self, fault: LinkFault) -> None:
+        """Break this gateway's link in one way, for a drill; with NONE, repair it."""
+        self._link.fault = fault
+        if fault in (LinkFault.BROKER_AWAY, LinkFault.BROKER_FLAPS) and self._connection:
             self._connection.mark_lost()
+
+    async def end_leaked(self) -> None:
+        """End the subscriptions that nothing reads."""
+        for each in self._subscriptions().values():
+            if each.life not in self._read_lives:
+                await each.end()
 
     # ------------------------------------------------------------ quotes
 
@@ -149,6 +169,7 @@ class NatsUpstream(Upstream):
         self, subscription: Subscription, order: QuoteOrder, symbol: Symbol, sink: Sink
     ) -> None:
         while True:
+            await self._link.before_reading()
             self._serve(await subscription.batch(), order, symbol, sink)
 
     def _serve(self, batch: Sequence[bytes], order: QuoteOrder, symbol: Symbol, sink: Sink) -> None:
@@ -156,7 +177,7 @@ class NatsUpstream(Upstream):
         rejected = order.rejected
         quotes: list[EncodedQuote] = []
         epoch = order.epoch
-        for data in batch if not self._owners_silent else ():
+        for data in self._link.arriving(batch):
             if not data:  # an owner asks whether anybody is subscribed
                 continue
             quote = self._unpack(data, order, symbol)
@@ -169,7 +190,7 @@ class NatsUpstream(Upstream):
             self._counts["gaps"] += missing > 0
             quotes.append(EncodedQuote(quote.text, dropped=missing))
         self._counts["rejected"] += order.rejected - rejected
-        if len(quotes) > MAX_BATCH:
+        if len(quotes) > self._link.most:
             self._counts["skipped"] += len(quotes) - 1
             quotes = [_newest(quotes)]
         if quotes:
@@ -195,7 +216,7 @@ class NatsUpstream(Upstream):
     # ------------------------------------------------------------ owners
 
     def _on_announcement(self, _: str, reply: str, data: bytes, __: bool) -> None:
-        if self._owners_silent:
+        if self._link.deaf:
             return
         try:
             heard = control.decode_announcement(data)
@@ -222,6 +243,8 @@ class NatsUpstream(Upstream):
 
         async def send() -> None:
             with contextlib.suppress(UpstreamError):  # the loss is told to every feed
+                for symbol in self._link.to_leak(self._orders):
+                    await connection.subscribe(subjects.quotes(symbol))
                 await connection.publish(reply, control.encode(wanted))
 
         task = asyncio.get_running_loop().create_task(send(), name="answer to an owner")
@@ -240,15 +263,45 @@ class NatsUpstream(Upstream):
             connected=up,
             server=None if connection is None else connection.server,
             reconnects=counts["reconnects"],
+            lost_s=None if self._lost_at is None else round(now - self._lost_at, 1),
             epochs_rejected=counts["rejected"],
             slow_drops=counts["slow"] + (0 if connection is None else connection.slow_drops),
             quotes_skipped=counts["skipped"],
             symbols_wanted=len(self._orders),
+            subscriptions_unread=len(self._subscriptions().keys() - self._read_lives),
             needed=self._needed(now),
             owners=self._owners.current(),
             shares_without_owner=self._owners.without_owner() if up else 0,
             problem="; ".join(faults) if faults and self._needed(now) else None,
         )
+
+    def view(self) -> ClusterView:
+        """What it is subscribed to on NATS, to be compared with its feeds; from any thread."""
+        present = [
+            SubscriptionSeen(
+                symbol=subjects.symbol_of(each.subject.removeprefix(subjects.QUOTES)),
+                life=each.life,
+                read=each.life in self._read_lives,
+            )
+            for each in self._subscriptions().values()
+        ]
+        return ClusterView(role="gateway", name=self.gateway, subscriptions=present)
+
+    async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
+        """End subscriptions that no feed uses. In the service's loop."""
+        reaping = Reaping()
+        for symbol in request.feeds:
+            reaping.refuse(symbol, NOT_HERE.format("gateway"))
+        await reaping.subscriptions(self._subscriptions(), request.subscriptions, self._read_lives)
+        if request.lease_revision is not None:
+            reaping.refuse("lease", NOT_HERE.format("gateway"))
+        return reaping.answer()
+
+    def _subscriptions(self) -> dict[str, Subscription]:
+        """All subscriptions to quotes on the connection by their lives, also forgotten ones."""
+        connection = self._connection
+        present = [] if connection is None else list(connection.subscriptions)
+        return {each.life: each for each in present}
 
     def _needed(self, now: float) -> bool:
         """Whether feeds use the connection, or did a moment ago: they may be waiting to retry."""
@@ -279,7 +332,7 @@ class NatsUpstream(Upstream):
         if self._connection is not None:
             await self._disconnect()
         loop = asyncio.get_running_loop()
-        if self._broker_away:
+        if self._link.broken:
             raise UpstreamError("the connection to NATS was lost (a drill cuts it)")
         if (pause := self._not_before - loop.time()) > 0:
             raise UpstreamError(f"{self._detail}; next attempt in {pause:.1f} s")
@@ -302,7 +355,10 @@ class NatsUpstream(Upstream):
         connection, self._connection = self._connection, None
         if connection is not None:
             self._counts["slow"] += connection.slow_drops
-            self._counts["reconnects"] += connection.lost
+            if connection.lost:
+                self._counts["reconnects"] += 1
+                self._lost_at = time.monotonic()
+                self._detail = connection.loss().message
             await connection.close()
         if self._answers:
             await asyncio.wait(self._answers)

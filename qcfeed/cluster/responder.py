@@ -31,9 +31,16 @@ from qcfeed.model.json_errors import JSON_ERRORS
 log = logging.getLogger("qcfeed.operations")
 
 READS = frozenset(
-    (routes.STATUS, routes.FEEDS, routes.SUBSCRIBERS, routes.TASKS_BY_LOCATION, routes.ORPHANS)
+    (
+        routes.STATUS,
+        routes.FEEDS,
+        routes.SUBSCRIBERS,
+        routes.TASKS_BY_LOCATION,
+        routes.ORPHANS,
+        routes.CLUSTER_VIEW,
+    )
 )
-ACTIONS = frozenset((routes.REAP, routes.FEEDS_CANCEL))
+ACTIONS = frozenset((routes.REAP, routes.CLUSTER_REAP))
 HERE_EVERY = 10.0
 """Seconds between two announcements of this instance."""
 _AT_ONCE = 2

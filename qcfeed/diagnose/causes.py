@@ -73,6 +73,9 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("blocked_loop", "slow_subscribers"): _while_stuck,
     ("blocked_loop", "growing"): _while_stuck,
     ("upstream", "exceptions_never_retrieved"): _always,
+    ("unstable_broker", "upstream"): _always,
+    ("unstable_broker", "stale_symbols"): _always,
+    ("interest_without_feed", "upstream"): _always,
     ("incomplete_ledger", "untracked_tasks"): _always,
     **{(rule, alert): _always for alert, rules in alerts.EXPLAINED_BY.items() for rule in rules},
 }

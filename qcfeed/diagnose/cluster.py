@@ -1,31 +1,23 @@
-"""What is wrong between the instances of a cluster: four views that must agree. Pure.
-
-The views: which feeds the feeders run, who holds the leases, which symbols NATS has interest in, and what
-the gateways' subscribers read. Each view was taken at its own moment, so a difference counts only if two
-looks, some seconds apart, both show it.
-"""
+"""What is wrong between the instances of a cluster, judged by two looks at them all. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from qcfeed.model.cluster import ClusterStatus
-from qcfeed.model.cluster_answers import ClusterFinding, ClusterOrphan
-from qcfeed.model.feeds import Feed
+from qcfeed.model.cluster_answers import ClusterFinding
 from qcfeed.model.status import Status
 
 GATEWAY, FEEDER = "gateway", "feeder"
-_WANTED = "wanted"
 
 
 class MemberView(NamedTuple):
-    """One instance: its status, and its feeds."""
+    """One instance and its status."""
 
     name: str
     status: Status
-    feeds: Sequence[Feed] = ()
 
     @property
     def part(self) -> ClusterStatus | None:
@@ -37,68 +29,6 @@ class MemberView(NamedTuple):
         return (
             self.part is not None and self.part.role == FEEDER and self.part.lease_epoch is not None
         )
-
-
-def orphans(members: Sequence[MemberView], unanswered: int) -> list[ClusterOrphan]:
-    """The differences between the views. ``unanswered``: instances whose view is missing.
-
-    A feed is not called unwanted while a gateway's view is missing.
-    """
-    found = list(_feeds_without_lease(members))
-    if not unanswered:
-        found += _unwanted_feeds(members)
-    found += _subscribers_without_feed(members, unanswered)
-    return found
-
-
-def agreed(first: Iterable[ClusterOrphan], second: Iterable[ClusterOrphan]) -> list[ClusterOrphan]:
-    """Those of the second look that the first one has too: the same kind, instance, symbol and life."""
-    before = {(each.kind, each.member, each.symbol, each.epoch) for each in first}
-    return [e for e in second if (e.kind, e.member, e.symbol, e.epoch) in before]
-
-
-def _feeds_without_lease(members: Sequence[MemberView]) -> Iterator[ClusterOrphan]:
-    for member in _of_role(members, FEEDER):
-        if member.owns:
-            continue
-        for feed in member.feeds:
-            yield ClusterOrphan(
-                kind="feed without lease", member=member.name, symbol=feed.symbol, epoch=feed.epoch,
-                reason=f"{member.name} runs it, and does not hold the lease of share"
-                f" {member.part and member.part.symbol_share}",
-            )  # fmt: skip
-
-
-def _unwanted_feeds(members: Sequence[MemberView]) -> Iterator[ClusterOrphan]:
-    """A feed that its owner believes wanted, and that no gateway has."""
-    wanted = {feed.symbol for member in _of_role(members, GATEWAY) for feed in member.feeds}
-    for member in _of_role(members, FEEDER):
-        if not member.owns:
-            continue
-        for feed in member.feeds:
-            if feed.symbol not in wanted and feed.demand == _WANTED:
-                yield ClusterOrphan(
-                    kind="feed without gateway", member=member.name, symbol=feed.symbol,
-                    epoch=feed.epoch, reason="no gateway has a feed of it",
-                )  # fmt: skip
-
-
-def _subscribers_without_feed(
-    members: Sequence[MemberView], unanswered: int
-) -> Iterator[ClusterOrphan]:
-    """Subscribers of a symbol that no owner runs. With an instance missing, that may be its owner."""
-    running = {feed.symbol for member in members if member.owns for feed in member.feeds}
-    for member in _of_role(members, GATEWAY):
-        for feed in member.feeds:
-            if feed.subscriber_count and feed.symbol not in running and not unanswered:
-                yield ClusterOrphan(
-                    kind="subscribers without feed", member=member.name, symbol=feed.symbol,
-                    epoch=None,
-                    reason=f"{feed.subscriber_count:,} subscribers, and no owner runs it",
-                )  # fmt: skip
-
-
-# ------------------------------------------------------------ findings
 
 
 def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[ClusterFinding]:

@@ -9,6 +9,7 @@ from typing import Protocol
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.wall_clock import WallClock
+from qcfeed.model.link_faults import FeederFault, LinkFault
 from qcfeed.model.status import Listening
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
@@ -17,8 +18,18 @@ from qcfeed.server.hub import Hub
 class GatewayLink(Protocol):
     """A gateway's link to NATS, which drills break (cluster/gateway.py)."""
 
-    def set_fault(self, *, broker_away: bool = False, owners_silent: bool = False) -> None:
-        """Break the link in one way; without arguments, repair it."""
+    def set_fault(self, fault: LinkFault) -> None:
+        """Break the link in one way; with NONE, repair it."""
+
+    async def end_leaked(self) -> None:
+        """End the subscriptions on NATS that a drill has leaked."""
+
+
+class FeederLink(Protocol):
+    """A feeder, which drills break (cluster/feeder.py)."""
+
+    def set_fault(self, fault: FeederFault) -> None:
+        """Break it in one way; with NONE, repair it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,8 @@ class DrillEnvironment:
     listening: Listening
     link: GatewayLink | None = None
     """None if the service is no gateway."""
+    feeder: FeederLink | None = None
+    """None if the service is no feeder."""
 
     @property
     def address(self) -> tuple[str, int]:

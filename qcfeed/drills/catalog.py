@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from qcfeed.model.drills import Drill
 
 MINUTE = 60.0
+GATEWAY, FEEDER = "gateway", "feeder"
+"""Roles in a cluster on NATS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class DrillSpec:
     """One kind of drill. ``alerts``: the alerts that fire if it lasts; ``shows``: a command that shows it.
 
     ``number``: the meaning of N in ``NAME=N``, which ranges from ``minimum`` to ``maximum``; None if the
-    drill takes no number. ``duration``: the default, in seconds. ``needs_nats``: only for a service
-    whose upstream is NATS.
+    drill takes no number. ``duration``: the default, in seconds. ``role``: GATEWAY or FEEDER if only
+    such a service can run it.
     """
 
     name: str
@@ -31,7 +33,7 @@ class DrillSpec:
     minimum: float = 0
     maximum: float = 0
     duration: float = 15 * MINUTE
-    needs_nats: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +183,46 @@ DRILLS: tuple[DrillSpec, ...] = (
         "the connection to NATS is lost, and none can be opened",
         alerts=("QcfeedBrokerAway",),
         shows="qcfeed status",
-        needs_nats=True,
+        role=GATEWAY,
     ),
     DrillSpec(
         "lost-owner",
         "nothing of any owner of the symbols is heard on NATS",
         alerts=("QcfeedNoOwner",),
         shows="qcfeed status",
-        needs_nats=True,
+        role=GATEWAY,
+    ),
+    DrillSpec(
+        "flapping-broker",
+        "the connection to NATS is lost again and again",
+        alerts=("QcfeedBrokerUnstable",),
+        shows="qcfeed status",
+        number="seconds between two losses",
+        default=3,
+        minimum=1,
+        maximum=600,
+        role=GATEWAY,
+    ),
+    DrillSpec(
+        "former-owner",
+        "a feeder that is no longer the owner still publishes; gateways reject its quotes",
+        alerts=("QcfeedFormerOwner",),
+        shows="qcfeed status",
+        role=GATEWAY,
+    ),
+    DrillSpec(
+        "leaked-interest",
+        "subscriptions on NATS stay when nobody subscribes any more, and the owner's feeds with them",
+        alerts=("QcfeedInterestLeaked",),
+        shows="qcfeed --cluster orphans",
+        role=GATEWAY,
+    ),
+    DrillSpec(
+        "slow-gateway",
+        "quotes arrive from NATS faster than the gateway reads them",
+        alerts=("QcfeedGatewayLags",),
+        shows="qcfeed status",
+        role=GATEWAY,
     ),
 )
 

@@ -1,38 +1,85 @@
-"""Faults of a gateway's side of a cluster: no broker, or no owner of the symbols."""
+"""Faults of a gateway's or a feeder's side of a cluster."""
 
 from __future__ import annotations
 
+import asyncio
+
 from qcfeed.drills.base import DrillEnvironment, GatewayLink
 from qcfeed.errors import UsageError
+from qcfeed.model.link_faults import LinkFault
 
 
-class LostBroker:
+class _Link:
+    """A drill that breaks the gateway's link in one way."""
+
+    fault = LinkFault.NONE
+
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        self._link = _gateway(environment)
+
+    def start(self) -> None:
+        self._link.set_fault(self.fault)
+
+    async def stop(self) -> None:
+        self._link.set_fault(LinkFault.NONE)
+
+
+class LostBroker(_Link):
     """The connection to NATS is lost, and none can be opened."""
 
-    def __init__(self, environment: DrillEnvironment, _: float) -> None:
-        self._link = _link(environment)
-
-    def start(self) -> None:
-        self._link.set_fault(broker_away=True)
-
-    async def stop(self) -> None:
-        self._link.set_fault()
+    fault = LinkFault.BROKER_AWAY
 
 
-class LostOwner:
+class LostOwner(_Link):
     """Nothing of any owner is heard: no announcement, no quote, no answer."""
 
-    def __init__(self, environment: DrillEnvironment, _: float) -> None:
-        self._link = _link(environment)
+    fault = LinkFault.OWNERS_SILENT
 
-    def start(self) -> None:
-        self._link.set_fault(owners_silent=True)
+
+class LeakedInterest(_Link):
+    """Subscriptions on NATS that outlive their subscribers, so that the owner's feeds never end."""
+
+    fault = LinkFault.LEAKED_INTEREST
 
     async def stop(self) -> None:
-        self._link.set_fault()
+        await super().stop()
+        await self._link.end_leaked()
 
 
-def _link(environment: DrillEnvironment) -> GatewayLink:
+class FormerOwner(_Link):
+    """A feeder whose time as the owner is over publishes still."""
+
+    fault = LinkFault.FORMER_OWNER
+
+
+class SlowGateway(_Link):
+    """Quotes arrive faster than the gateway reads them."""
+
+    fault = LinkFault.SLOW
+
+
+class FlappingBroker(_Link):
+    """The connection to NATS is lost again and again."""
+
+    fault = LinkFault.BROKER_FLAPS
+
+    def __init__(self, environment: DrillEnvironment, every: float) -> None:
+        super().__init__(environment, every)
+        self._loop = environment.loop
+        self._every = every
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        super().start()
+        self._timer = self._loop.call_later(self._every, self.start)
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await super().stop()
+
+
+def _gateway(environment: DrillEnvironment) -> GatewayLink:
     if environment.link is None:
         raise UsageError(
             "this drill needs a gateway: a service whose upstream is NATS",

@@ -35,5 +35,9 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
     "clock-jump": clock_jump.ClockJump,
     "lost-broker": cluster_faults.LostBroker,
     "lost-owner": cluster_faults.LostOwner,
+    "flapping-broker": cluster_faults.FlappingBroker,
+    "former-owner": cluster_faults.FormerOwner,
+    "leaked-interest": cluster_faults.LeakedInterest,
+    "slow-gateway": cluster_faults.SlowGateway,
 }
 """By name of the drill; the number is the N of ``NAME=N``."""

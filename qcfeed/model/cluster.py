@@ -1,8 +1,10 @@
-"""The state of a gateway's or a feeder's side of the cluster, a part of its status."""
+"""A gateway's or a feeder's side of the cluster: a part of its status, its full view, and reaping orphans there."""
 
 from __future__ import annotations
 
 import msgspec
+
+from qcfeed.model.answer import Answer
 
 
 class Owner(msgspec.Struct, kw_only=True):
@@ -30,6 +32,8 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     server: str | None = None
     """The NATS server that it is connected to."""
     reconnects: int = 0
+    lost_s: float | None = None
+    """Seconds since the connection was lost the last time; null if it never was."""
     epochs_rejected: int = 0
     """Quotes and announcements dropped because a newer owner is known."""
     slow_drops: int = 0
@@ -38,6 +42,8 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     """Quotes replaced by a newer one because the gateway was behind."""
     symbols_wanted: int = 0
     """Of a gateway: symbols it subscribes to; of an owner: symbols that gateways want."""
+    subscriptions_unread: int = 0
+    """Of a gateway: subscriptions on NATS that have outlived their feed."""
     owners: list[Owner] = []
     """Of a gateway: the owner of each share."""
     shares_without_owner: int = 0
@@ -61,3 +67,69 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     """Symbols that gateways want and that have no open feed."""
     problem: str | None = None
     """What is wrong: why it cannot connect, or get a lease, or hears no owner."""
+
+
+class LeaseSeen(msgspec.Struct, kw_only=True):
+    """A share's lease as a feeder has read it last."""
+
+    holder: str
+    """The name of the feeder that holds it."""
+    revision: int
+    unrenewed_s: float
+    """Seconds since this feeder has seen the revision change."""
+    ttl_s: float
+
+
+class SubscriptionSeen(msgspec.Struct, kw_only=True):
+    """A gateway's subscription on NATS to the quotes of a symbol."""
+
+    symbol: str
+    life: str
+    """Which subscription of the gateway's process it is."""
+    read: bool
+    """Whether a feed reads it."""
+
+
+class ClusterView(Answer, kw_only=True, tag="qcfeed.cluster.view/1"):
+    """What one instance runs and wants, in full, to be compared with the views of the others.
+
+    ``role``: ``gateway``, ``feeder``, or ``embedded`` for a service in no cluster.
+    """
+
+    role: str
+    name: str = ""
+    symbol_share: str | None = None
+    lease_epoch: int | None = None
+    """Of the owner: its epoch; null for a feeder that is not the owner."""
+    lease: LeaseSeen | None = None
+    """Of a feeder: the lease of another feeder on its share."""
+    subscriptions: list[SubscriptionSeen] = msgspec.field(default_factory=list)
+    """Of a gateway: its subscriptions on NATS."""
+    unlisted: list[str] = msgspec.field(default_factory=list)
+    """Of an owner: symbols that no gateway asks for, and that something on NATS is subscribed to."""
+
+
+class ClusterReapRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """End orphans. Each is named with its life, and one that has begun another life since is left alone."""
+
+    feeds: dict[str, str] = {}
+    """By symbol, the epoch of the feed."""
+    subscriptions: dict[str, str] = {}
+    """By life, the symbol of the gateway's subscription."""
+    lease_revision: int | None = None
+    """The revision of the lease of a feeder that is gone."""
+    timeout_s: float = 10.0
+
+
+class ClusterRefusal(msgspec.Struct, kw_only=True):
+    """An orphan that was not ended, and why."""
+
+    what: str
+    why: str
+
+
+class ClusterReaped(Answer, kw_only=True, tag="qcfeed.cluster.reap/1"):
+    """``ended``: each is a symbol, or ``share N/M`` for a lease."""
+
+    ended: list[str]
+    refused: list[ClusterRefusal]

@@ -31,7 +31,7 @@ class ClusterFinding(msgspec.Struct, kw_only=True):
 class ClusterOrphan(msgspec.Struct, kw_only=True):
     """A difference between what feeders run, the leases, and what gateways want.
 
-    ``epoch``: the life of the feed that a reap cancels; null if there is nothing to cancel.
+    ``epoch``: the life of the feed, subscription or lease that a reap ends; null if there is nothing to end.
     """
 
     kind: str

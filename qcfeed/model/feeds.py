@@ -46,15 +46,13 @@ class Symbols(Answer, kw_only=True, tag="qcfeed.symbols/1"):
 class CancelFeedsRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Stop these feeds (``all``: every one); their subscribers are closed with 4410.
 
-    Refused if any of them has a subscriber, unless ``force`` is set. ``epochs``: by symbol, the only life of
-    its feed that may be cancelled; a feed that has begun another life since is left alone.
+    Refused if any of them has a subscriber, unless ``force`` is set.
     """
 
     symbols: list[str] = msgspec.field(default_factory=list)
     all: bool = False
     force: bool = False
     timeout_s: float = 10.0
-    epochs: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class CancelledFeed(msgspec.Struct, kw_only=True):

@@ -20,6 +20,7 @@ def collect(status: ClusterStatus | None) -> Iterator[Sample]:
         yield Sample(m.BROKER_SKIPPED, status.quotes_skipped)
         yield Sample(m.EPOCHS_REJECTED, status.epochs_rejected)
         yield Sample(m.SHARES_WITHOUT_OWNER, status.shares_without_owner)
+        yield Sample(m.INTEREST_WITHOUT_SUBSCRIBERS, status.subscriptions_unread)
     else:
         yield from _feeder(status)
 

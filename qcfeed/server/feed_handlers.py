@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -113,7 +113,7 @@ class FeedHandlers:
 
     async def cancel_feeds(self, request: CancelFeedsRequest) -> CancelledFeeds:
         """Force feeds down and wait for their tasks, at most for the request's timeout."""
-        chosen = [each for each in self._chosen(request) if self._is_life(each, request.epochs)]
+        chosen = self._chosen(request)
         served = {each: len(self._hub.feeds[each].lifecycle.subscribers) for each in chosen}
         if any(served.values()) and not request.force:
             busy = [symbol for symbol, subscribers in served.items() if subscribers]
@@ -136,10 +136,6 @@ class FeedHandlers:
                 for each in chosen
             ]
         )
-
-    def _is_life(self, symbol: Symbol, epochs: Mapping[str, str]) -> bool:
-        """Whether the feed is in the life that was named for it, if one was."""
-        return epochs.get(symbol) in (None, self._hub.feeds[symbol].epoch)
 
     def _chosen(self, request: CancelFeedsRequest) -> list[Symbol]:
         if request.all:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qcfeed.cluster.feeder import Feeder
 from qcfeed.cluster.gateway import NatsUpstream
+from qcfeed.cluster.handlers import ClusterHandlers
 from qcfeed.cluster.responder import Responder
 from qcfeed.config import Config, FeederConfig, NatsConfig
 from qcfeed.contrib import aiomonitor
@@ -243,6 +244,7 @@ class Service:
                 ),
                 *FeedHandlers(self.parts).routes(),
                 *SubscriberHandlers(self.parts).routes(),
+                *ClusterHandlers(self.feeder or self._gateway_upstream).routes(),
                 *DrillHandlers(self.drills).routes(),
             ],
             instance=self.instance,

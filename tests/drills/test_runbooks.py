@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS, parse
+from qcfeed.drills.catalog import DRILLS, GATEWAY, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.nats_cluster import feeding
@@ -148,7 +148,7 @@ OF_THEIR_OWN = {
 
 
 OF_GATEWAYS = {
-    name for name in ORDER if any(name in spec.alerts for spec in DRILLS if spec.needs_nats)
+    name for name in ORDER if any(name in spec.alerts for spec in DRILLS if spec.role == GATEWAY)
 }
 """Pages about a service behind NATS."""
 

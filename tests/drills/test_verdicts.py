@@ -64,6 +64,12 @@ EXPECTED: dict[str, Verdict] = {
     ),
     "lost-broker": Verdict("upstream", "UPSTREAM", "QcfeedBrokerAway", "feeds -o wide"),
     "lost-owner": Verdict("upstream", "UPSTREAM", "QcfeedNoOwner", "feeds -o wide"),
+    "flapping-broker=2": Verdict("unstable_broker", "BROKER", "QcfeedBrokerUnstable", "logs"),
+    "former-owner": Verdict("former_owner", "OWNER", "QcfeedFormerOwner", "--cluster status"),
+    "leaked-interest": Verdict(
+        "leaked_interest", "LEAK", "QcfeedInterestLeaked", "--cluster orphans"
+    ),
+    "slow-gateway": Verdict("slow_gateway", "SLOW", "QcfeedGatewayLags", "stacks"),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }
 CALLS = 2
@@ -113,16 +119,13 @@ def test_every_drill_has_its_verdict() -> None:
 
 @pytest.mark.parametrize(
     "drill",
-    [
-        pytest.param(each, marks=needs_nats if parse(each).spec.needs_nats else ())
-        for each in EXPECTED
-    ],
+    [pytest.param(each, marks=needs_nats if parse(each).spec.role else ()) for each in EXPECTED],
 )
 def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
     expected = EXPECTED[drill]
     settings = SETTINGS.get(drill.partition("=")[0], ())
     with ExitStack() as parts:
-        if parse(drill).spec.needs_nats:
+        if parse(drill).spec.role:
             settings = ("--upstream", parts.enter_context(feeding(tmp_path / "feeder")))
         parts.enter_context(serving(tmp_path, "--no-monitor", "--drill", drill, *settings))
         parts.enter_context(watching(tmp_path))

@@ -67,7 +67,7 @@ class NatsServer:
         assert SERVER is not None
         self._process = subprocess.Popen([*self._before, SERVER, "-c", str(config)])
         deadline = time.monotonic() + PATIENCE
-        while not (found := list(ports.glob("*.ports"))):
+        while not (found := [each for each in ports.glob("*.ports") if each.stat().st_size]):
             assert self._process.poll() is None, self.log
             assert time.monotonic() < deadline, f"the server did not start: {self.log}"
             time.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 import typer
 
-from qcfeed.cli.context import options, say
+from qcfeed.cli.context import ACTION_GRACE, options, say
 from qcfeed.cluster import servers
 from qcfeed.cluster.asker import Asker, Gathered
 from qcfeed.cluster.core import operations
@@ -79,15 +79,18 @@ class LocalMembers:
         return self._all(lambda client: client.fetch(path, **params))
 
     def act(self, member: str, path: str, body: msgspec.Struct) -> Reply:
-        return self._one(member, lambda client: client.send(path, body))
+        return self._one(member, lambda client: client.send(path, body), longer=ACTION_GRACE)
 
     def _all(self, request: Callable[[ControlClient], bytes]) -> Sequence[Reply]:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             return list(threads.map(lambda name: self._one(name, request), self._names))
 
-    def _one(self, name: str, request: Callable[[ControlClient], bytes]) -> Reply:
+    def _one(
+        self, name: str, request: Callable[[ControlClient], bytes], *, longer: float = 0.0
+    ) -> Reply:
         try:
-            client = ControlClient(Address(socket=paths.socket_path(name)), timeout=self._timeout)
+            address = Address(socket=paths.socket_path(name))
+            client = ControlClient(address, timeout=self._timeout + longer)
             return Reply(name, request(client))
         except QcfeedError as error:
             return Reply(name, error=error)
@@ -145,8 +148,7 @@ class Answers(Generic[AnyAnswer]):
             answers=[
                 MemberAnswer(member=each.member, answer=msgspec.Raw(each.raw)) for each in self.good
             ],
-            unanswered=self.unanswered,
-            **further,
+            **{"unanswered": self.unanswered} | further,
         )
         return msgspec.json.encode(document)
 
@@ -179,3 +181,13 @@ def members(ctx: typer.Context) -> Members:
 def ask(ctx: typer.Context, path: str, kind: type[AnyAnswer], **params: Any) -> Answers[AnyAnswer]:
     """Request ``path`` of every instance."""
     return Answers(members(ctx).ask(path, params), kind)
+
+
+def act(
+    everyone: Members, member: str, path: str, body: msgspec.Struct, kind: type[AnyAnswer]
+) -> AnyAnswer | None:
+    """Request an action of one instance; None, and why is said, if it does not take it."""
+    answers = Answers([everyone.act(member, path, body)], kind)
+    for each in answers.unanswered:
+        say(f"{each.member}: {each.why}")
+    return answers.good[0].answer if answers.good else None

@@ -69,9 +69,9 @@ def diagnose(
     Exit status: 1 with findings, 0 without.
     """
     if cluster.is_asked(ctx, window=window, watch=watch, **{"from": source}):
-        from qcfeed.cli.cluster import checks
+        from qcfeed.cli.cluster import findings
 
-        checks.diagnose(ctx, output)
+        findings.diagnose(ctx, output)
         return
     if watch is not None:
         if source is not None:

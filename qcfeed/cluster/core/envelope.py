@@ -66,6 +66,11 @@ def pack_refusal(refusal: Refusal) -> bytes:
     return prefix + refusal.reason.encode()[:MAX_QUOTE]
 
 
+def text(data: bytes) -> bytes:
+    """The JSON text of a quote's message."""
+    return data[_PREFIX.size :]
+
+
 def unpack(data: bytes, symbol: Symbol) -> PublishedQuote | Refusal:
     """The message in ``data``. Raises InvalidEnvelopeError if it is not one for ``symbol``. Cost: 1 us.
 

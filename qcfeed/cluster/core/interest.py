@@ -65,6 +65,11 @@ class Interest:
         self._doubtful = self.wanted - self._listed
         return Round(frozenset(start), frozenset(self._doubtful))
 
+    @property
+    def unlisted(self) -> set[Symbol]:
+        """Symbols that no gateway listed in the last round, and that NATS knows subscribers of."""
+        return self._doubtful - self._listed
+
     def no_responders(self, symbol: Symbol) -> bool:
         """NATS says that nobody is subscribed to ``symbol``; True if its demand ends by that."""
         if symbol not in self._doubtful or symbol in self._listed:

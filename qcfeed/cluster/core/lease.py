@@ -63,6 +63,15 @@ class Entry:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The key of another owner; ``since``: when this revision was first read."""
+
+    holder: str
+    revision: int
+    since: float
+
+
 class Outcome(Enum):
     """The other outcomes of a request."""
 
@@ -101,6 +110,8 @@ class Lease:
         """The revision with which this feeder got the lease; None if it is not the owner."""
         self.owner = ""
         """The name of the owner, as last seen."""
+        self.seen: Seen | None = None
+        """The key of another owner, as last read; None if there is none."""
         self.highest = 0
         """The highest revision seen; a bucket that is created again must begin above it."""
         self.floor = 0
@@ -222,7 +233,7 @@ class Lease:
             self._raise(now)
             return
         self.epoch = self._revision = revision
-        self.owner = self.name
+        self.owner, self.seen = self.name, None
         self._valid_until = sent_at + self.ttl - self.margin
 
     def _read(self, answer: Answer, now: float) -> None:
@@ -230,7 +241,7 @@ class Lease:
         if isinstance(answer, Entry):
             self._found(answer, now)
         elif answer in (Outcome.ABSENT, Outcome.NO_BUCKET):
-            self.owner = ""
+            self.owner, self.seen = "", None
             if self.epoch is not None:
                 self.lose(now)
             elif answer is Outcome.ABSENT:
@@ -241,6 +252,7 @@ class Lease:
     def _found(self, entry: Entry, now: float) -> None:
         self.highest = max(self.highest, entry.revision)
         self.owner = entry.holder.partition(" ")[0]
+        self._note(entry, now)
         if entry.holder == self._holder:
             # Ours: an answer was lost. It counts from the request that stored it at the latest.
             self.due = now
@@ -253,6 +265,12 @@ class Lease:
             self._holder = f"{self.name} {self._attempts()}"
             self._next = Update(self._holder, entry.revision)
             self.due = now
+
+    def _note(self, entry: Entry, now: float) -> None:
+        if not self.owner or self.owner == self.name:
+            self.seen = None
+        elif self.seen is None or self.seen.revision != entry.revision:
+            self.seen = Seen(self.owner, entry.revision, now)
 
 
 MARGIN = 0.15

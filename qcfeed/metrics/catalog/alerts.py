@@ -189,6 +189,47 @@ NO_OWNER = Alert(
     " would have taken over within the lease.",
     command="qcfeed status",
 )
+BROKER_UNSTABLE = Alert(
+    name="QcfeedBrokerUnstable",
+    expr="increase(qcfeed_broker_reconnects_total[10m]) > 2",
+    hold="1m",
+    severity=Severity.WARNING,
+    summary="The connection to NATS was lost {{ $value | humanize }} times in 10 minutes " + _WHERE,
+    description="Each loss is a gap in the quotes of all symbols. The process connects again by itself.",
+    command="qcfeed status",
+)
+FORMER_OWNER = Alert(
+    name="QcfeedFormerOwner",
+    expr="increase(qcfeed_epochs_rejected_total[2m]) > 0",
+    hold="2m",
+    severity=Severity.WARNING,
+    summary="A former owner still publishes: {{ $value | humanize }} messages rejected " + _WHERE,
+    description="A feeder publishes under an epoch that is over. Gateways reject its quotes, so"
+    " subscribers see none of them; but two feeders use the upstream.",
+    command="qcfeed status",
+)
+INTEREST_LEAKED = Alert(
+    name="QcfeedInterestLeaked",
+    expr="qcfeed_interest_without_subscribers > 0",
+    hold="1m",
+    severity=Severity.WARNING,
+    summary="{{ $value | humanize }} subscriptions on NATS have outlived their subscribers "
+    + _WHERE,
+    description="A gateway is subscribed to symbols on NATS for which it has no feed. The owner runs and"
+    " publishes them for nobody, and their number only grows.",
+    command="qcfeed status",
+)
+GATEWAY_LAGS = Alert(
+    name="QcfeedGatewayLags",
+    expr="rate(qcfeed_broker_dropped_total[2m]) > 0 or rate(qcfeed_broker_skipped_total[2m]) > 0",
+    hold="2m",
+    severity=Severity.WARNING,
+    summary="{{ $value | humanize }} quotes per second are lost or skipped between NATS and the process "
+    + _WHERE,
+    description="Quotes arrive from NATS faster than the gateway serves them, or a feeder cannot send them"
+    " as fast. Subscribers get only the newest, marked as conflated or dropped.",
+    command="qcfeed status",
+)
 TARGET_MISSING = Alert(
     name="QcfeedTargetMissing",
     expr='up{job="qcfeed"} == 0 or absent(up{job="qcfeed"})',

@@ -18,7 +18,7 @@ CLUSTER = PanelRow(
             ),
             warn=0.5,
             bad=1,
-            alerts=(alerts.BROKER_AWAY,),
+            alerts=(alerts.BROKER_AWAY, alerts.BROKER_UNSTABLE),
         ),
         Panel(
             "Shares of the symbols without an owner",
@@ -43,6 +43,28 @@ CLUSTER = PanelRow(
                 Query(rate("qcfeed_broker_dropped_total"), "{{instance}} lost"),
                 Query(rate("qcfeed_broker_skipped_total"), "{{instance}} skipped"),
             ),
+            alerts=(alerts.GATEWAY_LAGS,),
+        ),
+        Panel(
+            "Messages of former owners per second",
+            "Rejected by gateways. A few at a change of the owner are normal.",
+            "ops",
+            (Query(rate("qcfeed_epochs_rejected_total"), "{{instance}}"),),
+            alerts=(alerts.FORMER_OWNER,),
+        ),
+        Panel(
+            "Feeds and interest that do not match",
+            "Subscriptions on NATS that outlived their feed; and symbols that are wanted and have no open feed.",
+            "short",
+            (
+                Query(
+                    of("qcfeed_interest_without_subscribers"), "{{instance}} without subscribers"
+                ),
+                Query(of("qcfeed_interest_without_feed"), "{{instance}} without feed"),
+            ),
+            warn=0.5,
+            bad=1,
+            alerts=(alerts.INTEREST_LEAKED,),
         ),
     ),
 )

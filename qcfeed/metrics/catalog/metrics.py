@@ -290,6 +290,11 @@ EPOCHS_REJECTED = _counter(
 SHARES_WITHOUT_OWNER = _gauge(
     "qcfeed_shares_without_owner", "shares", "Shares whose owner a connected gateway does not hear."
 )
+INTEREST_WITHOUT_SUBSCRIBERS = _gauge(
+    "qcfeed_interest_without_subscribers",
+    "subscriptions",
+    "A gateway's subscriptions on NATS that have outlived their feed; the owner's feed goes on for them.",
+)
 SHARE_OWNER = _gauge(
     "qcfeed_share_owner",
     "1",
@@ -325,6 +330,7 @@ OF_GATEWAYS = (
     BROKER_SKIPPED,
     EPOCHS_REJECTED,
     SHARES_WITHOUT_OWNER,
+    INTEREST_WITHOUT_SUBSCRIBERS,
 )
 """Metrics that only a gateway has; the first three also a feeder."""
 OF_FEEDERS = (

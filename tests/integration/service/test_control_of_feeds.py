@@ -202,17 +202,3 @@ async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) ->
     sys.setswitchinterval(interval)
     await looking
     await running.balanced()
-
-
-async def test_only_the_life_of_a_feed_that_was_named_is_cancelled(start: Start) -> None:
-    running = await start()
-    operator = Operator(running)
-    async with await running.client() as client:
-        await client.message("quote")
-        epoch = running.feed().epoch
-        assert await operator.cancel("AAPL", force=True, epochs={"AAPL": "an older life"}) == []
-        assert running.feed().epoch == epoch, "nothing was cancelled"
-        [cancelled] = await operator.cancel("AAPL", force=True, epochs={"AAPL": epoch})
-        assert (cancelled.symbol, cancelled.joined) == ("AAPL", True)
-        assert (await client.closing()).code == 4410
-    await running.balanced()

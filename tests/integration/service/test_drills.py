@@ -79,7 +79,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    "spec", [d for d in catalog.DRILLS if not d.needs_nats], ids=lambda spec: spec.name
+    "spec", [d for d in catalog.DRILLS if not d.role], ids=lambda spec: spec.name
 )
 async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
     spec: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
@@ -119,12 +119,12 @@ async def test_a_service_without_drills_has_no_drill_code_in_its_path(start: Sta
     assert running.service.hub.wall_clock is time.time
 
 
-@pytest.mark.parametrize("spec", [d for d in catalog.DRILLS if d.needs_nats], ids=str)
+@pytest.mark.parametrize("spec", [d for d in catalog.DRILLS if d.role], ids=str)
 async def test_a_drill_of_a_gateway_is_refused_in_another_service(
     spec: catalog.DrillSpec, start: Start
 ) -> None:
     running = await start(allow_drills=True)
-    with pytest.raises(UsageError, match="needs a gateway"):
+    with pytest.raises(UsageError, match=f"needs a {spec.role}"):
         drills(running).start(catalog.parse(spec.name))
     assert running.service.drill() is None
 

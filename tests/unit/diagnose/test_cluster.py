@@ -8,7 +8,6 @@ import pytest
 from qcfeed.diagnose import cluster
 from qcfeed.diagnose.cluster import MemberView
 from qcfeed.model.cluster import ClusterStatus
-from qcfeed.model.feeds import Feed
 from qcfeed.model.status import Bands, Listening, Memory, Status
 from qcfeed.model.tasks import TaskTotals
 
@@ -29,70 +28,15 @@ def part(role: str, **fields: Any) -> ClusterStatus:
     return ClusterStatus(role=role, name="n", servers="nats://h:4222", connected=True, **fields)
 
 
-def feed(symbol: str, *, demand: str = "wanted", subscribers: int = 1, epoch: str = "7.1") -> Feed:
-    return Feed(
-        symbol=symbol, demand=demand, upstream_state="open", subscriber_count=subscribers,
-        generation=1, band="live", reason=None, last_quote_at=None, age_s=None, quotes=0,
-        quotes_per_s=0.0, restarts=0, epoch=epoch,
-    )  # fmt: skip
+def gateway(name: str, *, subscriptions: int = 1, **fields: Any) -> MemberView:
+    return MemberView(name, status(part("gateway", **fields), subscriptions=subscriptions))
 
 
-def gateway(name: str, *feeds: Feed, **fields: Any) -> MemberView:
-    return MemberView(name, status(part("gateway", **fields), subscriptions=len(feeds)), feeds)
+def feeder(name: str, *, epoch: int | None = 7, **fields: Any) -> MemberView:
+    return MemberView(name, status(part("feeder", lease_epoch=epoch, symbol_share="1/1", **fields)))
 
 
-def feeder(name: str, *feeds: Feed, epoch: int | None = 7, **fields: Any) -> MemberView:
-    return MemberView(
-        name, status(part("feeder", lease_epoch=epoch, symbol_share="1/1", **fields)), feeds
-    )
-
-
-EMBEDDED = MemberView("8006", status(None), (feed("AAPL"),))
-
-
-def kinds(members: list[MemberView], unanswered: int = 0) -> list[tuple[str, str, str]]:
-    return [(e.kind, e.member, e.symbol) for e in cluster.orphans(members, unanswered)]
-
-
-def test_views_that_agree_have_no_orphans() -> None:
-    assert kinds([gateway("g", feed("AAPL")), feeder("f", feed("AAPL")), EMBEDDED]) == []
-
-
-def test_a_feed_of_a_feeder_without_the_lease_is_an_orphan_of_that_life() -> None:
-    members = [gateway("g", feed("AAPL")), feeder("f", feed("AAPL")),
-               feeder("old", feed("AAPL", epoch="3.1"), epoch=None)]  # fmt: skip
-    [found] = cluster.orphans(members, 0)
-    assert (found.kind, found.member, found.epoch) == ("feed without lease", "old", "3.1")
-
-
-def test_a_feed_that_no_gateway_has_is_an_orphan_unless_it_lingers() -> None:
-    members = [gateway("g"), feeder("f", feed("AAPL"), feed("MSFT", demand="lingering"))]
-    assert kinds(members) == [("feed without gateway", "f", "AAPL")]
-    assert kinds(members, unanswered=1) == [], "the one that did not answer may want it"
-
-
-def test_a_lingering_feed_of_a_gateway_keeps_that_of_the_feeder() -> None:
-    lingering = feed("AAPL", demand="lingering", subscribers=0)
-    assert kinds([gateway("g", lingering), feeder("f", feed("AAPL"))]) == []
-
-
-def test_subscribers_whose_symbol_no_owner_runs_are_told_and_not_cancelled() -> None:
-    members = [gateway("g", feed("AAPL"), feed("MSFT", subscribers=0)), feeder("f")]
-    [found] = cluster.orphans(members, 0)
-    assert (found.kind, found.member, found.symbol) == ("subscribers without feed", "g", "AAPL")
-    assert found.epoch is None
-    assert cluster.orphans(members, 1) == []
-
-
-def test_only_what_two_looks_agree_on_counts() -> None:
-    first = cluster.orphans([gateway("g"), feeder("f", feed("AAPL"), feed("MSFT"))], 0)
-    second = cluster.orphans(
-        [gateway("g"), feeder("f", feed("AAPL", epoch="7.2"), feed("MSFT"))], 0
-    )
-    assert [each.symbol for each in cluster.agreed(first, second)] == ["MSFT"]
-
-
-# ------------------------------------------------------------ findings
+EMBEDDED = MemberView("8006", status(None))
 
 
 def rules(before: list[MemberView], now: list[MemberView]) -> list[tuple[str, str | None]]:
@@ -101,8 +45,8 @@ def rules(before: list[MemberView], now: list[MemberView]) -> list[tuple[str, st
 
 def test_a_healthy_cluster_has_no_findings() -> None:
     members = [
-        gateway("g", feed("AAPL")),
-        feeder("f", feed("AAPL")),
+        gateway("g"),
+        feeder("f"),
         feeder("s", epoch=None),
         EMBEDDED,
     ]
@@ -132,7 +76,7 @@ def test_owners_of_different_shares_are_no_conflict() -> None:
     ],
 )
 def test_gateways_without_an_owner_are_told_why(feeders: list[MemberView], why: str) -> None:
-    [found] = cluster.findings([], [gateway("g", feed("AAPL")), *feeders])
+    [found] = cluster.findings([], [gateway("g"), *feeders])
     assert found.rule == "no owner"
     assert found.what.endswith(f"1 subscriptions: {why}")
 

@@ -1,0 +1,39 @@
+"""The control plane's handlers for a cluster: what this instance runs and wants, and ending orphans among it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qcfeed.control import routes
+from qcfeed.control.routes import NoQuery, Route
+from qcfeed.model.cluster import ClusterReaped, ClusterReapRequest, ClusterView
+
+
+class Member(Protocol):
+    """A gateway's or a feeder's side of the cluster."""
+
+    def view(self) -> ClusterView:
+        """What it runs and wants; from any thread."""
+
+    async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
+        """End those of the named orphans that are still in the named life."""
+
+
+class ClusterHandlers:
+    """``member``: None for a service that is in no cluster."""
+
+    def __init__(self, member: Member | None) -> None:
+        self._member = member
+
+    def routes(self) -> Sequence[Route]:
+        view = routes.Read(routes.CLUSTER_VIEW, NoQuery, self._view)
+        if self._member is None:
+            return [view]
+        reap = routes.Action(
+            routes.CLUSTER_REAP, "cluster reap", ClusterReapRequest, self._member.reap
+        )
+        return [view, reap]
+
+    def _view(self, _: NoQuery) -> ClusterView:
+        return ClusterView(role="embedded") if self._member is None else self._member.view()
