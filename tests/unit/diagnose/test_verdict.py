@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from qcfeed.diagnose import (
     alerts,
     authentication,
     causes,
+    cluster_side,
     diagnostics_findings,
     leaks,
     loop,
@@ -27,6 +29,7 @@ from qcfeed.diagnose.verdict import RULES, diagnose
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
+from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory
 from qcfeed.model.tasks import TaskGroup, TasksByLocation
@@ -79,6 +82,19 @@ class Scenario:
     verdict: str
     by: Callable[..., object]
     explains: tuple[str, ...] = ()
+
+
+def on_nats(before: dict[str, Any] | None = None, **after: Any) -> dict[str, Any]:
+    """Evidence of a gateway whose side of the cluster was ``before`` and is ``after``."""
+    sides = [
+        ClusterStatus(role="gateway", name="g", servers="nats://h:4222", connected=True, **fields)
+        for fields in (before or {}, after)
+    ]
+    names = ("status_before", "status")
+    return {
+        name: msgspec.structs.replace(status(), cluster=side)
+        for name, side in zip(names, sides, strict=True)
+    }
 
 
 SCENARIOS = {
@@ -243,6 +259,45 @@ SCENARIOS = {
         ),
         "refused_authentications",
         authentication.refused_authentications,
+    ),
+    "a connection to NATS that is lost again and again": Scenario(
+        lambda: healthy(
+            **on_nats(reconnects=5, lost_s=2.0), alerts=[firing("QcfeedBrokerUnstable")]
+        ),
+        "unstable_broker",
+        cluster_side.unstable_broker,
+        ("QcfeedBrokerUnstable",),
+    ),
+    "a feeder that ignores the end of its lease": Scenario(
+        lambda: healthy(**on_nats(epochs_rejected=90), alerts=[firing("QcfeedFormerOwner")]),
+        "former_owner",
+        cluster_side.former_owner,
+        ("QcfeedFormerOwner",),
+    ),
+    "subscriptions on NATS that outlived their subscribers": Scenario(
+        lambda: healthy(
+            **on_nats({"subscriptions_unread": 3}, subscriptions_unread=3),
+            alerts=[firing("QcfeedInterestLeaked")],
+        ),
+        "leaked_interest",
+        cluster_side.leaked_interest,
+        ("QcfeedInterestLeaked",),
+    ),
+    "a gateway that lags": Scenario(
+        lambda: healthy(**on_nats(quotes_skipped=70), alerts=[firing("QcfeedGatewayLags")]),
+        "slow_gateway",
+        cluster_side.slow_gateway,
+        ("QcfeedGatewayLags",),
+    ),
+    "renewals of the lease that fail": Scenario(
+        lambda: healthy(**on_nats(renewals_missed=4)),
+        "missed_renewals",
+        cluster_side.missed_renewals,
+    ),
+    "symbols that an owner cannot open": Scenario(
+        lambda: healthy(**on_nats({"interest_without_feed": 2}, interest_without_feed=3)),
+        "interest_without_feed",
+        cluster_side.interest_without_feed,
     ),
     "timestamps of another hour": Scenario(
         lambda: healthy(
