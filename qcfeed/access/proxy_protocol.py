@@ -89,6 +89,7 @@ def _parse_v2(data: bytes) -> Header:
     if version_command >> 4 != 2 or command > 1 or size > MAX_V2:
         return INVALID
     layout = _ADDRESSES_V2.get(family)
+    # Before it is complete: a header that can never be right must not wait for its timeout.
     if command == 1 and layout is not None and length < 2 * layout[0] + 4:
         return INVALID
     if len(data) < size:

@@ -45,5 +45,6 @@ class TokenBucket:
         return self._tokens >= self._burst
 
     def _refill(self, now: float) -> None:
+        # ``max``: a clock that went back must not take tokens away.
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
         self._at = now

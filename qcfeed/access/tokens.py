@@ -70,6 +70,7 @@ class TokenVerifier:
 
     def known(self, token: str, now: float) -> Identity | None:
         """Whose token it is, if it was verified before. ``now`` is Unix time."""
+        # Only hashes are remembered: a memory dump or a report must contain no token.
         hashed = _hash(token)
         known = self._known.get(hashed)
         if known is None or known.ends_at is None or now >= known.ends_at:
@@ -95,6 +96,7 @@ class TokenVerifier:
             claims = jwt.decode(
                 token,
                 signing.key,
+                # The key's algorithm, not the one that the header names: a public key is no HMAC secret.
                 algorithms=[signing.algorithm],
                 audience=rules.audience,
                 issuer=rules.issuer,

@@ -139,6 +139,7 @@ class Actions:
     async def _audited(
         self, action: Action[Any], query: Any, caller: Caller, limit: float
     ) -> Answer:
+        # On the disk before anything is done: what cannot be recorded does not happen.
         entry = await self._write(self._log.intend, action.word, caller, query)
         call = Call(action.handle, query, entry.notes)
         ended = asyncio.wrap_future(call.outcome)

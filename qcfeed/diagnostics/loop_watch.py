@@ -155,12 +155,14 @@ class LoopWatch:
                 loop.call_soon_threadsafe(self._beat)
 
     def _schedule(self, now: float) -> None:
+        # Measured from now, not from the beat that was due: a late beat must not be followed by a burst.
         interval = _MEASURING_BEAT_S if self._measurements else self._beat_s
         self.due = now + interval
         if self._loop is not None:
             self._timer = self._loop.call_later(interval, self._beat)
 
     def _beat(self) -> None:
+        # A measurement may have called this early, while the timer of the next beat is still set.
         if self._timer is not None:
             self._timer.cancel()
         now = time.monotonic()

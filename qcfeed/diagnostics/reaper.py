@@ -159,6 +159,7 @@ def _count_ended(cancelled: list[AnyTask], reaping: Reaping) -> list[AnyTask]:
     for task in cancelled:
         if not task.done():
             still.append(task)
+        # ``exception()`` would mark it as retrieved, and asyncio would not report it any more.
         elif getattr(task, "_exception", None) is not None:
             reaping.failed += 1
         else:

@@ -76,6 +76,7 @@ class LiveTaskScan:
         ledger = self._ledger
         with spare_list() as found:
             for refs in ledger.turns.drained_slices(ledger.refs(found), SLICE):
+                # C functions do the loops here and in ``_are_ours``: a Python call per task would cost too much.
                 tasks: list[Any] = list(map(operator.call, refs))
                 if not self._are_ours(tasks):
                     refs, tasks = self._ours_of(refs, tasks)
@@ -119,6 +120,7 @@ class LiveTaskScan:
         return False
 
     def _is_untracked(self, task: AnyTask) -> bool:
+        # Up to Python 3.13 asyncio's set has the tasks of all loops of the process.
         if task.done() or task.get_loop() is not self._ledger.loop:
             return False
         return info_of(task, self._ledger) is None

@@ -73,6 +73,7 @@ class UnretrievedListener:
                 self._note(context)
         except Exception:
             log.exception("counting an unretrieved exception failed")
+        # The program's own handler still gets every report: an observer must not change what is observed.
         if self._previous is None:
             loop.default_exception_handler(context)
         else:

@@ -102,6 +102,7 @@ class Watchdog:
         if abs(began - self._began) > _SAME_STALL_S:
             self._began, self._seen = began, 0.0
         before = self._seen
+        # At most the time between two checks: after a SIGSTOP or a suspend, ``passed`` is not the loop's fault.
         self._seen += min(passed, 1.5 * CHECK_EVERY_S, overdue)
         if before < MIN_STALL_S <= self._seen:
             self._catch()

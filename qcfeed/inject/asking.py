@@ -71,6 +71,7 @@ def _accepted(
     listener.settimeout(within)
     with contextlib.suppress(TimeoutError):
         connection, _ = listener.accept()
+        # The directory is private, but other processes of the same user can enter it, too.
         if peers.peer(connection).pid == target.pid:
             return connection
         connection.close()

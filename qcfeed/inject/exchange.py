@@ -62,6 +62,7 @@ def _room(target: TargetProcess) -> Iterator[Path]:
 def _listener(target: TargetProcess, room: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(room / "socket"))
+        # To connect, the process needs permission to write to the socket's file (unix(7)).
         _give(target, room / "socket")
         listener.listen(1)
         yield listener
@@ -84,6 +85,7 @@ def _report(target: TargetProcess, connection: socket.socket, deadline: float) -
                 raise process.gone(target.pid)
         report = json.loads(raw)
         if "error" not in report:
+            # Without this receipt the process takes back what it did: its command may have been killed.
             connection.sendall(b"+")
     except TimeoutError as error:
         raise TimedOutError(

@@ -109,6 +109,7 @@ def _attach(loop: asyncio.AbstractEventLoop, instance: str, seconds: float | Non
             f"it is attached already, as {name}",
             hint=f"`qcfeed --instance {name} status` asks it, `qcfeed detach {os.getpid()}` ends it",
         )
+    # ``attach`` must not stop a program, so it only tells its problems; a command wants an error.
     handle = attached.attach(instance)
     if handle.socket is None:
         handle.close()

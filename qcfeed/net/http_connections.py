@@ -108,6 +108,7 @@ class HttpConnections:
         """End all connections."""
         if self._timer is not None:
             self._timer.cancel()
+        # An abort takes effect in the next turn of the loop, in which ``on_lost`` takes the connection out.
         while len(self):
             for each in [*self._waiting, *self._busy]:
                 each.transport.abort()
@@ -162,6 +163,7 @@ class HttpConnections:
     def _evict(self) -> bool:
         """End the oldest connection that waits for a request; False if all are being sent an answer."""
         for each in self._waiting:
+            # One with unsent bytes is still taking an answer: it did send a request, so it is not silent.
             if not each.transport.get_write_buffer_size():
                 del self._waiting[each]
                 self._end(each, HttpEnd.EVICTED, "newer ones need its place")
@@ -181,6 +183,7 @@ class HttpConnections:
     def _end(self, connection: HttpConnection, reason: HttpEnd, why: str) -> None:
         self.ended[reason] += 1
         log.warning("%s: ended an HTTP connection: %s", self.name, why)
+        # Not ``close``: that waits until the peer has read its answer, and this one may never do so.
         connection.transport.reset()
 
     def _guarded(self, make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:

@@ -121,6 +121,7 @@ class HeaderReader:
             if found.outcome is HeaderOutcome.INVALID:
                 self._host.drop(self, "it does not begin with a PROXY header")
             elif found.outcome is HeaderOutcome.INCOMPLETE:
+                # Taken now: the poller is level-triggered, and would report bytes that are left for ever.
                 self._data += self.sock.recv(len(seen))  # all of it belongs to the header
             else:
                 self._take(found)
@@ -130,6 +131,7 @@ class HeaderReader:
             self._host.drop(self, error.strerror or str(error))
 
     def _take(self, found: proxy_protocol.Header) -> None:
+        # No more than the header: the bytes behind it belong to TLS or to the request.
         self.sock.recv(found.size - len(self._data))
         self.poller.unwatch(self.sock.fileno())
         self._host.begin(self, found.source or self.address)

@@ -146,6 +146,7 @@ class Authenticator:
     def _identify_token(self, tokens: TokenVerifier, token: str, now: float) -> Identity:
         if known := tokens.known(token, now):
             return known
+        # Verifying takes up to 0.5 ms of the loop, and any stranger can send new tokens.
         if self._checks.wait(self._clock(), 0) > 0:
             raise Denied(DenialReason.UNAVAILABLE, "too many new tokens at the same time")
         spent = (

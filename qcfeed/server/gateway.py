@@ -124,6 +124,7 @@ class Gateway:
         """
         kernel_buffers.limit_send_buffer(bound, self.config.send_buffer)
         kernel_buffers.limit_unacknowledged_time(bound, self.config.stall_timeout)
+        # Nagle's algorithm would hold a quote back until the one before is acknowledged.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         acceptor = Acceptor(
             self._loop,

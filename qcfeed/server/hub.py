@@ -209,6 +209,7 @@ class Hub:
     def schedule_flush(self, feed: Feed) -> None:
         """Flush ``feed`` in this turn of the loop, together with all others that have new quotes."""
         if not self._to_flush:
+            # After the callbacks that are ready now: what other feeds publish in them goes into the same writes.
             self._loop.call_soon(self._flush)
         self._to_flush[feed] = None
 

@@ -190,6 +190,7 @@ class Sessions:
         # Repeated lines are left out (log_limit.py).
         log.warning("refused the authentication of %s: %s", connection.client, reason)
         if reason not in _NOT_WRONG:
+            # The address alone: a wrong token must not count against a key, which others use from elsewhere.
             for usage in connection.clients[:1]:
                 usage.charge_denial(self._host.now())
 

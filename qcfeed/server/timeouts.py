@@ -45,6 +45,7 @@ class Timeouts:
         return sum(map(len, self._wheel))
 
     def add(self, connection: WebSocketConnection) -> None:
+        # By serial number: thousands that connect at once are spread over all sweeps.
         self._wheel[connection.serial % _BUCKETS].add(connection)
 
     def discard(self, connection: WebSocketConnection) -> None:

@@ -19,6 +19,7 @@ def main(parent: int, command: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
+    # The kernel sends no signal for a parent that had died before prctl was called.
     if os.getppid() != parent:
         sys.exit("the parent has ended")
     try:

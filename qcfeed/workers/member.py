@@ -79,6 +79,7 @@ class Member:
 
     async def stop(self, drain: float) -> int:
         """End it for good: its return code. It is killed after ``drain`` seconds."""
+        # First, because the keeper would start the process again.
         for task in (self._watcher, self._keeper):
             if task is not None:
                 task.cancel()
@@ -128,6 +129,7 @@ class Member:
         else:
             stack = report.stack
             health.answered(time.monotonic(), report.stalled_for)
+        # The answer may have come from an earlier life, or the process is being stopped by now.
         if self._child is child and self.state in RUNNING:
             self._judge(health, stack)
 
@@ -146,6 +148,7 @@ class Member:
             self._set("stuck")
         if health.overdue(now) and self._child is not None:
             self._killed_for = f"was stuck ({self.problem}), and was killed"
+            # Not SIGTERM, whose handler runs in the loop that is stuck.
             self._child.signal(signal.SIGKILL)
 
     async def _start_again(self, pause: float) -> bool:

@@ -163,6 +163,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.last_received_at = self._host.now()
+        # Any data proves that the peer is there; a pong may wait behind a large message.
         self.pinged_at = None
         if self._ignore_input or self.state is ConnectionState.CLOSED:
             return
@@ -266,6 +267,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _receive_close(self, code: int) -> None:
         answer = None
         if self.state is ConnectionState.OPEN:
+            # 1005 stands for a close frame without a code; it must not be sent (RFC 6455 section 7.4.1).
             answer = frames.close(1000 if code == CloseReason.NO_STATUS_RCVD else code)
             # A peer may send any of thousands of codes, and each would become a metric label for good.
             self._begin_close(str(int(code)) if code in _COUNTED else "other")

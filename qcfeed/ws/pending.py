@@ -126,6 +126,7 @@ class PendingConnection(asyncio.Protocol):
         if isinstance(decision, Refusal):
             self.refuse(decision)
             return
+        # Registered before ``_finish`` removes the pending one, or a drain could find no socket in between.
         connection = self._host.accept_upgrade(self, decision)
         self._finish()
         self.transport.set_protocol(connection)
