@@ -220,6 +220,7 @@ async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connect
             await client.connect(
                 list(urls),
                 name=name,
+                # Every feed must know of a loss, to ask the owner again; nats-py would reconnect without a word.
                 allow_reconnect=False,
                 dont_randomize=True,
                 max_reconnect_attempts=1,

@@ -184,6 +184,7 @@ class NatsUpstream(Upstream):
             if quote is None or (missing := order.accept(quote)) is None:
                 continue
             if order.epoch != epoch:
+                # A batch has one epoch: the quotes before the change of owner go first.
                 if quotes:
                     sink.relay(quotes, str(epoch))
                 quotes, epoch = [], order.epoch
@@ -209,6 +210,7 @@ class NatsUpstream(Upstream):
             return None
         if isinstance(found, envelope.PublishedQuote):
             return found
+        # A refusal of an earlier owner may arrive late; the present one may have the symbol.
         if found.epoch.revision >= order.floor:
             raise UnknownSymbolError(found.reason)
         return None
@@ -320,9 +322,11 @@ class NatsUpstream(Upstream):
                     connection = await self._reconnect()
             yield connection
         finally:
+            # Noted even if the connection failed: feeds that back off will want it again (``_needed``).
             self._users -= 1
             self._last_used_at = time.monotonic()
             if self._users == 0:
+                # Again behind the lock: a feed may have come while another one was connecting or disconnecting.
                 async with self._lock:
                     if self._users == 0:
                         await self._disconnect()

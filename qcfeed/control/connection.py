@@ -131,6 +131,7 @@ class ControlConnection:
     def _head(self) -> tuple[bytes, bytes]:
         """Read the head, and the part of the body that arrived with it."""
         raw = b""
+        # What is no HTTP is noticed at its first bytes, so another program's banner is no timeout.
         while True:
             piece = self._receive()
             raw += piece

@@ -304,6 +304,7 @@ class Ledger:
         made.site = site
         site.spawned += 1
         self._foreign[serial] = made
+        # A task of another class has no ``__del__`` of ours, so its end must be told by a callback.
         task.add_done_callback(made.end)
 
     def _foreign_freed(self, gone: weakref.ref[AnyTask]) -> None:

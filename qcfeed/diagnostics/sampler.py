@@ -119,6 +119,7 @@ class DiagnosticsSampler:
 
         From any thread. Cost: 0.5 us per live task, 1 us per orphan.
         """
+        # Before the observations: they must be as new as the check that vouches for them.
         self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
         series = self.history.series()
@@ -176,6 +177,7 @@ class DiagnosticsSampler:
             wait = max(min(self._every, LOOK_EVERY_S), cost / MAX_SHARE)
 
     def _probe(self) -> None:
+        # The probe is a task, so it must be created in the loop; its result is seen at the next snapshot.
         loop = self._ledger.loop
         if loop is not None and not loop.is_closed():
             with contextlib.suppress(RuntimeError):  # the loop was closed at this moment

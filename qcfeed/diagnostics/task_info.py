@@ -73,6 +73,7 @@ class Task(asyncio.Task[Any], TaskFields):
             super().set_name(value)
 
     def cancel(self, msg: Any | None = None) -> bool:
+        # First: the program's cancel must not depend on its observer.
         cancelled = super().cancel(msg)
         if cancelled:
             try:
@@ -89,6 +90,7 @@ class Task(asyncio.Task[Any], TaskFields):
         except AttributeError:
             pass  # asyncio refused to create it (not a coroutine), so it was never recorded
         else:
+            # asyncio's own fields: ``done()`` and ``exception()`` are calls, and this runs for every task.
             if self._state == "FINISHED" and self._exception is None:
                 # The usual case: the same as record_end(), inlined, and asyncio has nothing to report.
                 if self.open:

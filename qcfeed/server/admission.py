@@ -41,6 +41,7 @@ class Admission:
         seen = self.checks.locate(pending.address[:2], head.headers)
         if isinstance(seen, Refusal):
             return seen
+        # A connection that comes directly was counted when it was accepted; behind a proxy, its client is known now.
         if not pending.clients:
             pending.address = (seen.host, seen.port)
             if excess := self.clients.enter(pending, pending.client):
@@ -101,6 +102,7 @@ class Admission:
         if wait := self._rate.wait(now):
             rate = f"{self._config.subscribe_rate:g}"
             return Excess("subscribe_rate", f"more than {rate} new subscriptions per second", wait)
+        # A new feed costs the upstream a subscription; joining one that is open costs it nothing.
         if symbol not in self._hub.feeds:
             listed = self._hub.upstream.lists(symbol)
             if excess := self.clients.check_new_feed(usages, throttle, listed=listed):

@@ -49,6 +49,7 @@ class UpstreamPacing:
             for subscriber in self._lifecycle.subscribers
             if (since := subscriber.consumer.stalled_since) is None or now - since < STALL_GRACE
         ]
+        # Kept for ``caught_up``, so that a consumer that was not waited for wakes nobody.
         self._awaited_consumers = {each.consumer for each in reading if each.cursor < near}
         return bool(reading) and not self._awaited_consumers
 

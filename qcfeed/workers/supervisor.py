@@ -160,6 +160,7 @@ class Supervisor:
         with contextlib.suppress(KeyError):
             self._readiness.pop(number).close()
         readiness = self._readiness[number] = Readiness(path)
+        # The readiness socket is open by now: the process reports to it from its first moment on.
         child = await process.start(
             planned.command,
             plan.environment(os.environ, str(path), self.members[number].restarts.by_reason),

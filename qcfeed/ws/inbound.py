@@ -127,6 +127,7 @@ class Inbound:
         if piece:  # an unlimited number of empty fragments must not grow the list
             self._text.append(piece)
             self._size += len(piece) if piece.isascii() else len(piece.encode())
+        # Counted over all fragments: the limit is one of messages, and wsproto has none.
         if not finished and self._size <= self._limit:
             return _FRAGMENT
         text, size = "".join(self._text), self._size
