@@ -225,6 +225,14 @@ def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyA
         raise UsageError(f"{path} claims to be {schema} but is not: {error}") from error
 
 
+def first_answer(path: Path, route: str) -> bytes | None:
+    """The JSON of the first of two answers to a request that a bundle has; None if it has only one."""
+    from qcfeed.cli import bundle  # imported late: see read
+
+    members = bundle.unpack(path, _read_bytes(path)).members
+    return members.get(f"{bundle.stem(route)}.first.json")
+
+
 def schema_of(path: Path) -> str:
     """The schema of a saved file; the manifest's for a bundle. Raises UsageError if it has none."""
     from qcfeed.cli import bundle  # imported late: see read

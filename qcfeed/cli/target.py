@@ -28,7 +28,7 @@ _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
     ("status", "diagnose", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
-     "logs", "audit", "alerts")
+     "logs", "audit", "alerts", "top")
 )  # fmt: skip
 """Commands that take --from."""
 _LIVE = re.compile(

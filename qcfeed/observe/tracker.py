@@ -52,6 +52,13 @@ class Health(NamedTuple):
         return self.history[-1].at - self.history[0].at if self.history else 0.0
 
 
+def health(diagnosis: Diagnosis, history: list[Point], limit: float | None) -> Health:
+    """The diagnosis with the history, and what follows for the time to the memory limit (bytes)."""
+    windows = growth.windows(history, history[-1].at, limit) if history else []
+    worst = urgency.reaching_limit(windows, float("inf")) if windows else None
+    return Health(diagnosis=diagnosis, history=history, worst=worst)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
     """The result of a refresh.
@@ -145,11 +152,5 @@ class Tracker:
             return
         evidence = conclude(Collector(control), before, list(self._points), called=self.called)
         limit = float(evidence.memory.limit_bytes) if evidence.memory is not None else None
-        history = evidence.history
-        windows = growth.windows(history, history[-1].at, limit) if history else []
-        self._health = Health(
-            diagnosis=diagnose(evidence),
-            history=history,
-            worst=urgency.reaching_limit(windows, float("inf")) if windows else None,
-        )
+        self._health = health(diagnose(evidence), evidence.history, limit)
         self._diagnosed_at = self.clock()

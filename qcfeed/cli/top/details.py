@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from qcfeed import shipped
-from qcfeed.cli import runbook
+from qcfeed.cli import runbook, target
 from qcfeed.cli.diagnose import screen
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.show import figures, stack_lines
@@ -14,7 +14,6 @@ from qcfeed.cli.top.actions import PREVIEW
 from qcfeed.cli.top.observer import Observer
 from qcfeed.cli.ui.figures import FIGURES, Figure
 from qcfeed.cli.ui.table import Table, lay_out, lay_out_lines
-from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
@@ -24,6 +23,7 @@ from qcfeed.model.orphans import Orphan
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
 from qcfeed.model.tasks import Task
+from qcfeed.observe.collector import Control
 
 
 class Details(NamedTuple):
@@ -43,15 +43,15 @@ def of_row(
     """The details of a row of ``table``, or a function that requests them from the service."""
     match row:
         case Task(serial=serial) | Orphan(serial=int(serial)):
-            return lambda: task(observer.client, serial, width)
+            return lambda: task(observer.reads, serial, width)
         case Feed():
-            return lambda: feed(observer.client, row, table, width)
+            return lambda: feed(observer.reads, row, table, width)
         case DiagnosisFinding():
-            return finding(row, width)
+            return finding(row, width, observer.taken_at)
     return Details(table.identity(row), all_columns(row, table, width))
 
 
-def task(control: ControlClient, serial: int, width: int) -> Details:
+def task(control: Control, serial: int, width: int) -> Details:
     """A task as in ``qcfeed tasks show``. Raises NotFoundError if it has ended."""
     answer = control.get(TASKS_SHOW, TaskDetails, serial=serial)
     lines = _figures(list(figures(answer)), width)
@@ -63,7 +63,7 @@ def task(control: ControlClient, serial: int, width: int) -> Details:
     return Details(f"task {serial}", lines, serial=serial)
 
 
-def feed(control: ControlClient, row: Feed, table: Table[Any], width: int) -> Details:
+def feed(control: Control, row: Feed, table: Table[Any], width: int) -> Details:
     """All columns of a feed, and its subscribers, the furthest behind first."""
     answer = control.get(SUBSCRIBERS, Subscribers, symbol=row.symbol, limit=PREVIEW)
     lines = all_columns(row, table, width)
@@ -81,10 +81,10 @@ def all_columns(row: Any, table: Table[Any], width: int) -> list[str]:
     )
 
 
-def finding(row: DiagnosisFinding, width: int) -> Details:
-    """A finding as in ``qcfeed diagnose -o wide``."""
-    lines = lay_out_lines(screen.finding_lines(row, full=True), width)
-    return Details(row.kind, [printable(text) for text, _ in lines], rule=row.rule)
+def finding(row: DiagnosisFinding, width: int, taken_at: str = "") -> Details:
+    """A finding as in ``qcfeed diagnose -o wide``. ``taken_at``: the time of a file, which has no `ago`."""
+    lines = lay_out_lines(screen.finding_lines(row, full=True, taken_at=taken_at), width)
+    return Details(row.kind, [printable(target.retold(text)) for text, _ in lines], rule=row.rule)
 
 
 def _figures(several: list[Figure], width: int) -> list[str]:

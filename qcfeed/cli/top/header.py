@@ -66,7 +66,9 @@ def _lines(
             yield HeaderLine(f"  {away.hint}", rank=2)
     if snapshot is None:
         return
-    yield HeaderLine(_identity(snapshot, away is not None), "bold", rank=3)
+    # Of a file, what is shown is never of now: that is told on any screen.
+    rank = 3 if snapshot.file is None else 0
+    yield HeaderLine(_identity(snapshot, away is not None), "bold", rank)
     if snapshot.stuck_s:
         yield HeaderLine(words.stuck(snapshot.stuck_s), "red")
         for line in snapshot.stack[-STACK_SHOWN:]:
@@ -80,11 +82,14 @@ def _lines(
 
 def _identity(snapshot: ServiceSnapshot, outdated: bool) -> str:
     process = snapshot.process
-    at = process.taken_at.partition("T")[2][:8]
+    date, _, clock = process.taken_at.partition("T")
+    at = clock[:8]
     if isinstance(process, Status):
         state = f"up {age(process.uptime_s)}, {process.state}"
     else:
         state = f"Python {process.python}, attached {age(process.attached_s)}"
+    if snapshot.file is not None:
+        return f"as of {date} {at} UTC: {process.instance}  pid {process.pid}, {state}  {snapshot.file}"
     restarts = f", restarted {plural(snapshot.restarts, 'time')}" if snapshot.restarts else ""
     when = f"as of {at} UTC" if outdated else f"{at} UTC"
     return f"{process.instance}  pid {process.pid}, {state}{restarts}  {when}"

@@ -11,13 +11,15 @@ from qcfeed.cli.ui.table import drop_by_rank
 class Key(NamedTuple):
     """A key, or a group of keys. ``shown``: the name for people. ``does``: the action of each key, by
     Textual's names; empty if the list widget handles the key. ``word``: what the footer says, empty
-    for nothing; ``rank``: on a narrow screen the highest are left out of the footer first."""
+    for nothing; ``rank``: on a narrow screen the highest are left out of the footer first. ``acts``: it
+    needs a running service."""
 
     shown: str
     about: str
     does: dict[str, str]
     word: str = ""
     rank: int = 0
+    acts: bool = False
 
 
 KEYS: tuple[Key, ...] = (
@@ -44,14 +46,16 @@ KEYS: tuple[Key, ...] = (
     Key("s", "sort by the next column", {"s": "sort"}, "sort", 4),
     Key("S", "reverse the order", {"S": "reverse"}),
     Key("Space", "pause, resume", {"space": "pause"}),
-    Key("c", "cancel tasks or a feed, end a connection", {"c": "cancel"}, "cancel", 2),
-    Key("r", "reap all orphans", {"r": "reap"}, "reap", 2),
+    Key("c", "cancel tasks or a feed, end a connection", {"c": "cancel"}, "cancel", 2, True),
+    Key("r", "reap all orphans", {"r": "reap"}, "reap", 2, True),
     Key("b", "show the runbook for the finding", {"b": "runbook"}, "runbook", 2),
     Key("?, h, F1", "show the keys", {"question_mark": "help", "h": "help", "f1": "help"}, "help"),
     Key("q, Ctrl-C", "quit; Ctrl-C works everywhere", {"q": "quit", "ctrl+c": "quit"}, "quit"),
 )
 EVERYWHERE = frozenset({"tab", "shift+tab", "ctrl+c"})
 """The keys, by Textual's names, that work also in the filter field and in panes."""
+
+FROZEN = "a saved file cannot be acted on: that needs a running service"
 
 ACTIONS_NOTE = (
     "c and r show a plan and ask for confirmation. They do the same as",
@@ -71,9 +75,9 @@ def sentence() -> str:
     return "; ".join(f"{key.shown} ({key.about})" for key in KEYS)
 
 
-def footer(width: int) -> str:
-    """The keys that have a word, as many as fit into ``width``."""
-    worded = [key for key in KEYS if key.word]
+def footer(width: int, *, live: bool = True) -> str:
+    """The keys that have a word, as many as fit into ``width``; ``live``: there is a service to act on."""
+    worded = [key for key in KEYS if key.word and (live or not key.acts)]
     return _joined(
         drop_by_rank(worded, lambda key: key.rank, lambda kept: len(_joined(kept)) <= width)
     )

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from qcfeed.cli.top.theme import Theme
 from qcfeed.cli.top.views import View, fitted
 
 FRAME = 3
@@ -28,9 +29,10 @@ class Listing(DataTable[Text]):
         Binding("j", "cursor_down", show=False),
     ]
 
-    def __init__(self, ellipsis: str) -> None:
+    def __init__(self, ellipsis: str, theme: Theme) -> None:
         super().__init__(cursor_type="row", cell_padding=1)
         self._ellipsis = ellipsis
+        self._theme = theme
 
     def show(self, view: View, rows: Sequence[Any], *, to_top: bool) -> None:
         """Replace all rows. The cursor stays on its row; if that is gone, at its position.
@@ -52,10 +54,10 @@ class Listing(DataTable[Text]):
         self.clear(columns=True)
         self.header_height = max(title.count("\n") + 1 for title in shown.titles)
         for title, width, right in zip(shown.titles, shown.widths, shown.right, strict=True):
-            self.add_column(_cell(title, None, right=right), width=width)
+            self.add_column(_cell(title, "", right=right), width=width)
         for key, cells in zip(keys, shown.rows, strict=True):
             styled = (
-                _cell(cell.text, cell.colour, right=right)
+                _cell(cell.text, self._theme.style(cell.colour), right=right)
                 for cell, right in zip(cells, shown.right, strict=True)
             )
             self.add_row(*styled, key=key)
@@ -74,5 +76,5 @@ def _unique(names: Iterator[str]) -> Iterator[str]:
         seen[name] += 1
 
 
-def _cell(text: str, colour: str | None, *, right: bool) -> Text:
-    return Text(text, style=colour or "", justify="right" if right else "left", no_wrap=True)
+def _cell(text: str, style: str, *, right: bool) -> Text:
+    return Text(text, style=style, justify="right" if right else "left", no_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from qcfeed.control.client import ControlClient
@@ -19,6 +20,7 @@ from qcfeed.model.orphans import Orphans
 from qcfeed.model.status import Status
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.tasks import Tasks
+from qcfeed.observe.collector import Control
 from qcfeed.observe.tracker import Tracked, Tracker
 
 LIMIT = 200
@@ -37,12 +39,16 @@ class ListTarget(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSnapshot(Tracked):
-    """The result of a refresh. ``rows`` are those of ``target``, ``total`` is how many there are."""
+    """The result of a refresh. ``rows`` are those of ``target``, ``total`` is how many there are.
+
+    ``file``: the bundle that it was read from; None if a service answered.
+    """
 
     target: ListTarget
     rows: list[Any]
     total: int
     took_s: float
+    file: Path | None = None
 
 
 class Away(NamedTuple):
@@ -85,6 +91,21 @@ class Observer:
                 self._client.abort()
         return self._client
 
+    @property
+    def reads(self) -> Control:
+        """Whom to request answers from. Raises what ``connect`` does."""
+        return self.client
+
+    @property
+    def file(self) -> Path | None:
+        """The bundle that is shown in place of a service."""
+        return None
+
+    @property
+    def taken_at(self) -> str:
+        """As of when the bundle is; empty for a service."""
+        return ""
+
     def actor(self, longer: float) -> ControlClient:
         """A client for actions: it waits ``longer`` seconds more for an answer."""
         client = self.client
@@ -95,7 +116,7 @@ class Observer:
 
     def process_id(self) -> ProcessId:
         """What identifies the process that answers now. Raises what ControlClient does."""
-        process = self._tracker.process(self.client)
+        process = self._tracker.process(self.reads)
         started = process.started_at if isinstance(process, Status) else process.attached_at
         return process.pid, started
 
@@ -113,7 +134,7 @@ class Observer:
 
     def _refresh(self, target: ListTarget) -> ServiceSnapshot:
         began = self.clock()
-        tracked = self._tracker.refresh(self.client)
+        tracked = self._tracked()
         rows, total = self._rows(target)
         return ServiceSnapshot(
             **{each.name: getattr(tracked, each.name) for each in fields(Tracked)},
@@ -121,21 +142,25 @@ class Observer:
             rows=rows,
             total=total,
             took_s=self.clock() - began,
+            file=self.file,
         )
+
+    def _tracked(self) -> Tracked:
+        return self._tracker.refresh(self.client)
 
     def _rows(self, target: ListTarget) -> tuple[list[Any], int]:
         """The rows of a list, and how many there are. An attached program has no feeds or subscribers."""
         if target.view == "feeds" and not self._tracker.attached:
-            feeds = self.client.get(FEEDS, Feeds)
+            feeds = self.reads.get(FEEDS, Feeds)
             return list(feeds.feeds), feeds.total
         if target.view == "subscribers" and not self._tracker.attached:
-            subscribers = self.client.get(SUBSCRIBERS, Subscribers, limit=LIMIT)
+            subscribers = self.reads.get(SUBSCRIBERS, Subscribers, limit=LIMIT)
             return list(subscribers.subscribers), subscribers.total
         if target.view == "orphans":
-            orphans = self.client.get(ORPHANS, Orphans, limit=LIMIT)
+            orphans = self.reads.get(ORPHANS, Orphans, limit=LIMIT)
             return list(orphans.orphans), orphans.total
         if target.view == "location":
-            tasks = self.client.get(TASKS, Tasks, site=target.site, limit=LIMIT)
+            tasks = self.reads.get(TASKS, Tasks, site=target.site, limit=LIMIT)
             return list(tasks.tasks), tasks.total
         if target.view == "locations":
             rows = self._tracker.recent.trends()

@@ -12,6 +12,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
+SUBTITLE_MARGIN = 8
+"""The cells of a frame's lower line that its subtitle cannot take."""
+
 
 class Pane(ModalScreen[str | None]):
     """A scrollable text. ``more``: further keys, each with what it does; the pane closes with the one
@@ -42,13 +45,15 @@ class Pane(ModalScreen[str | None]):
         text = "\n".join(self._lines)
         with VerticalScroll() as box:
             box.border_title = self._title
-            box.border_subtitle = "  ".join(self._keys())
+            box.border_subtitle = self._keys(self.app.size.width - SUBTITLE_MARGIN)
             box.set_class(self._alarming, "alarming")
             yield Markdown(text, open_links=False) if self._markdown else Static(text, markup=False)
 
-    def _keys(self) -> list[str]:
-        more = [f"{key} {what}" for key, what in self._more.items()]
-        return ["Up/Down scroll", *more, "Esc back"]
+    def _keys(self, width: int) -> str:
+        """The keys; without those for scrolling if only the others fit."""
+        more = [*(f"{key} {what}" for key, what in self._more.items()), "Esc back"]
+        whole = "  ".join(["Up/Down scroll", *more])
+        return whole if len(whole) <= width else "  ".join(more)
 
     def on_key(self, event: events.Key) -> None:
         if event.key in self._more:

@@ -23,6 +23,7 @@ from qcfeed.cli.top.listing import Listing
 from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, error_lines
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.state import State
+from qcfeed.cli.top.theme import DARK, Theme
 from qcfeed.cli.top.views import ASCII_ELLIPSIS, ELLIPSIS, truncate, views
 from qcfeed.cli.top.worker import Worker
 from qcfeed.cli.ui.sparkline import BLOCKS
@@ -33,6 +34,8 @@ PANE_MARGIN = 6
 """The width of a pane's frame, in cells."""
 BODY_HEIGHT = 10
 """The lines to keep below the header: tabs, column titles and four rows, description, keys."""
+FROZEN_S = 86_400.0
+"""Seconds between two refreshes of a file, which does not change."""
 NOTE_SECONDS = 4.0
 """How long the response to a key is shown."""
 
@@ -46,7 +49,7 @@ class JobResult(Message):
 
 
 class Top(App[None]):
-    """The full-screen view. ``every``: seconds between two refreshes."""
+    """The full-screen view. ``every``: seconds between two refreshes; a file needs none."""
 
     CSS_PATH = "top.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -56,22 +59,25 @@ class Top(App[None]):
         for name, action in key.does.items()
     ]
 
-    def __init__(self, observer: Observer, *, every: float, blocks: str = BLOCKS) -> None:
+    def __init__(
+        self, observer: Observer, *, every: float, blocks: str = BLOCKS, theme: Theme = DARK
+    ) -> None:
         super().__init__(ansi_color=True)
-        self.theme = "ansi-dark"
+        self.theme = theme.textual
+        self._colours = theme
         self.state = State(views(blocks))
         self.fault: Exception | None = None
         """An unexpected exception of the worker thread: the caller raises it after the screen is gone."""
         self._observer = observer
         self._blocks = blocks
         self._ellipsis = ELLIPSIS if blocks == BLOCKS else ASCII_ELLIPSIS
-        self._list = Listing(self._ellipsis)
+        self._list = Listing(self._ellipsis, theme)
         self._busy = False
         self._note, self._noted_at = "", 0.0
         self._worker = Worker(
             lambda: observer.refresh(self.state.target),
             self._deliver,
-            every=every,
+            every=every if observer.file is None else FROZEN_S,
             cancel=observer.close,
         )
 
@@ -165,7 +171,9 @@ class Top(App[None]):
                 self.action_reap()
 
         more: dict[str, str] = {}
-        if found.serial is not None:
+        if self._observer.file is not None:
+            more = {"b": "runbook"} if found.rule is not None else {}
+        elif found.serial is not None:
             more = {"c": "cancel"}
         elif found.rule is not None:
             more = {"b": "runbook", "r": "reap"}
@@ -191,6 +199,7 @@ class Top(App[None]):
         if len(self.screen_stack) > 1:
             return
         move()
+        self._note = ""  # what was said is about the list before
         self._hide_filter()
         self.draw(to_top=True)
         self._worker.refresh()
@@ -245,11 +254,22 @@ class Top(App[None]):
                 self._show(found) if isinstance(found, Details) else self._run_job(found)
 
     def action_cancel(self) -> None:
+        if self._is_frozen():
+            return
         planner = self._actions().for_row(self._row())
         self._show_note(planner) if isinstance(planner, str) else self._run_job(planner)
 
     def action_reap(self) -> None:
+        if self._is_frozen():
+            return
         self._run_job(self._actions().reap)
+
+    def _is_frozen(self) -> bool:
+        """Whether a file is shown; says then that it cannot be acted on."""
+        if self._observer.file is None:
+            return False
+        self._show_note(keys.FROZEN)
+        return True
 
     def action_runbook(self) -> None:
         self._show(details.page(self.state.rule(self._row())))
@@ -268,6 +288,8 @@ class Top(App[None]):
         """Show the response to a key in place of the description, for NOTE_SECONDS or while busy."""
         self._note, self._noted_at = text, time.monotonic()
         self._draw_about()
+        if self._observer.file is not None:  # which nothing else draws again
+            self.set_timer(NOTE_SECONDS + 0.1, self._draw_about)
 
     def draw(self, *, to_top: bool = False) -> None:
         """Draw everything. The cursor stays on its row, or goes to the first one with ``to_top``."""
@@ -275,12 +297,12 @@ class Top(App[None]):
         state, space = self.state, Space(width, max(2, height - BODY_HEIGHT), self._blocks)
         lines = header(state.snapshot, state.away, time.monotonic() - state.answered_at, space)
         styled = [
-            Text(truncate(line.text, width, self._ellipsis), style=line.colour or "")
+            Text(truncate(line.text, width, self._ellipsis), style=self._colours.style(line.colour))
             for line in lines
         ]
         self.query_one("#head", Static).update(Text("\n").join(styled))
         self.query_one("#tabs", Static).update(state.tabs(width))
-        self.query_one("#keys", Static).update(keys.footer(width))
+        self.query_one("#keys", Static).update(keys.footer(width, live=self._observer.file is None))
         self._draw_about()
         rows = state.rows()
         self._list.show(state.current, rows, to_top=to_top)

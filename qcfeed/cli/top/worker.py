@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 Job = Callable[[], object]
 
@@ -31,7 +33,9 @@ class Worker:
         self._cancel = cancel
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="qcfeed-top")
+        # In the context of the command line: texts depend on its target (cli/target.py).
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="qcfeed-top")
 
     def start(self) -> None:
         self._thread.start()
