@@ -19,7 +19,7 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, PROVED_AFTER_S
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
-from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
+from qcfeed.diagnostics.snapshot import TaskSnapshot
 from qcfeed.diagnostics.survivors import LOOK_EVERY_S, SurvivorWatch
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, TaskRef, task_of
 from qcfeed.diagnostics.unretrieved import UnretrievedListener
@@ -70,7 +70,6 @@ class DiagnosticsSampler:
         self._grace = grace
         self._on_snapshot = on_snapshot
         self._untracked: deque[int] = deque(maxlen=MAX_SNAPSHOTS)
-        self._last = TaskSnapshot(Totals())
         self._suspect_since_by_serial: dict[int, float] = {}
         self._abandoned = AbandonedTasks(ledger)
         self._survivors = SurvivorWatch(ledger)
@@ -102,7 +101,6 @@ class DiagnosticsSampler:
         taken = snapshot.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
         self._untracked.append(taken.new_untracked)
-        self._last = taken
         if self._on_snapshot is not None:
             self._on_snapshot(now, taken)
         for site in self._ledger.sites():
@@ -143,10 +141,11 @@ class DiagnosticsSampler:
     def _untracked_tasks(self, now: float) -> UntrackedTasks:
         """Untracked tasks at each snapshot. The last count is taken anew, because tasks may have ended or
         appeared since."""
-        last, counts = self._last, list(self._untracked)
-        if counts:
-            last = snapshot.by_location(self._ledger, now)
-            counts[-1] = last.new_untracked
+        counts = list(self._untracked)
+        if not counts:
+            return UntrackedTasks()
+        last = snapshot.by_location(self._ledger, now)
+        counts[-1] = last.new_untracked
         return UntrackedTasks(
             counts,
             last.totals.live,

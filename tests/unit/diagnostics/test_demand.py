@@ -15,6 +15,7 @@ import pytest
 from qcfeed.diagnostics import demand
 from qcfeed.diagnostics.demand import LONG_S, Kind, Reason
 from qcfeed.diagnostics.ledger import Ledger, owned_by
+from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
 
 
@@ -228,3 +229,97 @@ def test_the_most_frequent_reason_has_the_longest_time() -> None:
     assert demand.most_frequent(found) == Reason(Kind.TIMER, 9.0)
     assert demand.most_frequent([None, Reason(Kind.OWNER)]) == Reason(Kind.OWNER)
     assert demand.most_frequent([None]) is None
+
+
+class Owner:
+    """One of the program's own."""
+
+    closed = False
+
+
+@pytest.mark.parametrize(
+    ("owners", "total", "explained"),
+    [
+        pytest.param([2] * 5, 10, 10, id="these are all tasks, two for each owner"),
+        pytest.param([2] * 5, 11, 0, id="of more tasks, more than two have each owner"),
+        pytest.param([2, 2, *[1] * 6], 23, 10, id="few pairs in a sample of some"),
+        pytest.param([2, 2, *[1] * 6], 24, 0, id="few pairs in a sample of more"),
+        pytest.param([2, *[1] * 8], 10_000, 10, id="a single pair may be chance"),
+        pytest.param([3, *[1] * 7], 10, 7, id="three tasks of one owner only share it"),
+    ],
+)
+async def test_a_sample_tells_how_many_tasks_have_each_owner(
+    ledger: Ledger, owners: list[int], total: int, explained: int
+) -> None:
+    tasks, kept = [], []
+    for number in owners:
+        kept.append(Owner())
+        with owned_by(kept[-1]):
+            tasks += [asyncio.create_task(forever()) for _ in range(number)]
+    await asyncio.sleep(0)
+    records = [record for task in tasks if (record := ledger.record_of(task)) is not None]
+    found = demand.reasons(records, total)
+    assert [each for each in found if each is not None and each.kind is not Kind.OWNER] == []
+    assert len(found) - found.count(None) == explained
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize(
+    ("servers", "kind"),
+    [
+        ([3], Kind.CONNECTION),
+        ([4], Kind.OPENED),
+        ([2, 2], Kind.OPENED),
+        ([2, 1, 1], Kind.CONNECTION),
+    ],
+    ids=["three to one peer", "four to one peer", "four to two peers", "four to three peers"],
+)
+async def test_connections_that_go_to_few_peers_were_opened_by_the_program(
+    ledger: Ledger, servers: list[int], kind: Kind
+) -> None:
+    with contextlib.ExitStack() as ends:
+        starts, writers = [], []
+        for number in servers:
+            listener = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(number):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                ends.enter_context(listener.accept()[0])
+                writers.append(writer)
+                starts.append(functools.partial(hold, writer))
+        async with reasons(ledger, *starts) as found:
+            assert [each and each.kind for each in found] == [kind] * len(starts)
+            assert all(each is not None and each.peer for each in found)
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_timer_of_fifteen_minutes_is_no_long_one_and_says_when_it_ends(
+    ledger: Ledger,
+) -> None:
+    assert LONG_S == 900.0
+    async with reasons(ledger, lambda: sleep_once(900), lambda: sleep_once(2_000)) as (one, long):
+        assert one is not None
+        assert long is not None
+        assert (one.kind, long.kind) == (Kind.TIMER, Kind.LONG_TIMER)
+        assert one.ends_in_s is not None
+        assert 900.0 - PATIENCE < one.ends_in_s <= 900.0
+
+
+async def test_of_several_timers_the_first_ends_a_task(ledger: Ledger) -> None:
+    async def sleeps_within() -> None:
+        async with asyncio.timeout(500):
+            await asyncio.sleep(2_000)
+
+    async def sleeps_less() -> None:
+        async with asyncio.timeout(2_000):
+            await asyncio.sleep(500)
+
+    async with reasons(ledger, sleeps_within, sleeps_less) as found:
+        for each in found:
+            assert each is not None
+            assert each.kind is Kind.TIMER
+            assert each.ends_in_s is not None
+            assert 500.0 - PATIENCE < each.ends_in_s <= 500.0

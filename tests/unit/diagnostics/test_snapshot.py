@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import snapshot, turns
+from qcfeed.diagnostics.labels import label
 from qcfeed.diagnostics.ledger import Ledger, owned_by
+from qcfeed.diagnostics.task_info import info_of, to_record
 from tests.unit.diagnostics.conftest import Subscriber
 
 HERE = "tests/unit/diagnostics/test_snapshot.py"
@@ -51,6 +53,82 @@ async def test_rows_by_live_tasks_with_totals_that_are_their_sums(ledger: Ledger
     assert taken.totals.spawned == sum(row.spawned for row in taken.rows)
     assert all(map(balanced, [*taken.rows, taken.totals]))
     await ended(*few, *many)
+
+
+async def test_a_row_has_all_counters_of_its_location(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    async def ends(how: str) -> None:
+        if how == "fails":
+            raise LookupError(how)
+        if how in ("stays", "is cancelled"):
+            await forever()
+
+    tasks = []
+    with owned_by(subscriber):
+        for how in ("stays", "stays", "is cancelled", "fails", "fails", "finishes"):
+            tasks.append(asyncio.create_task(ends(how)))  # noqa: PERF401 - one line, one location
+    other = asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.wait(tasks[2:])
+    for number, task in enumerate([*tasks[:2], other]):
+        info = info_of(task)
+        assert info is not None
+        info.created_at = 1_000.0 + number
+    subscriber.closed = True
+    for _ in range(3):  # the ledger's check of itself compares one snapshot with another
+        taken = snapshot.by_location(ledger, 1_100.0)
+    row, alone = ours(taken)
+    assert row == snapshot.Row(
+        row.location,
+        row.function,
+        live=2,
+        spawned=6,
+        finished=1,
+        cancelled=1,
+        failed=2,
+        orphaned=2,
+        oldest_s=100.0,
+    )
+    assert (alone.live, alone.spawned, alone.orphaned, alone.oldest_s) == (1, 1, 0, 98.0)
+    assert ours(snapshot.by_location(ledger, 990.0))[0].oldest_s == 0.0, "no age is negative"
+    assert taken.totals.incomplete == []
+    assert ledger.incomplete() == []
+    assert [str(task.exception()) for task in tasks[3:5]] == ["fails", "fails"]
+    await ended(*tasks[:2], other)
+
+
+async def test_live_tasks_are_listed_from_the_oldest_with_all_that_is_known_of_them(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber), label(symbol="AAPL"):
+        tasks = [asyncio.create_task(forever(), name=f"feed {n}") for n in range(5)]
+    await asyncio.sleep(0)
+    infos = [info for task in tasks if (info := info_of(task)) is not None]
+    for number, info in enumerate(infos):
+        info.created_at = 1_000.0 + number
+    every = [each for each in snapshot.live(ledger, 1_100.0, 100) if each.name.startswith("feed")]
+    assert every[2] == snapshot.LiveTask(
+        serial=infos[2].serial,
+        age_s=98.0,
+        name="feed 2",
+        coroutine="forever",
+        location=infos[2].site.location,
+        state=every[2].state,
+        note="",
+        parent=infos[2].parent,
+        labels={"symbol": "AAPL"},
+    )
+    assert "Event.wait" in every[2].state
+    assert [each.name for each in every] == [f"feed {n}" for n in range(5)]
+    first = [each.serial for each in snapshot.live(ledger, 1_100.0, 100)]
+    some = snapshot.live(ledger, 1_100.0, 2, offset=first.index(infos[1].serial))
+    assert [each.name for each in some] == ["feed 1", "feed 2"]
+    subscriber.closed = True
+    (late,) = snapshot.listed(ledger, [to_record(infos[0])], 990.0)
+    assert (late.note, late.age_s) == ("orphaned", 0.0)
+    await ended(*tasks)
 
 
 async def test_two_places_on_one_line_are_one_row(ledger: Ledger) -> None:
