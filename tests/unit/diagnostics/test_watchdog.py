@@ -188,6 +188,45 @@ def test_the_last_ones_are_kept_and_all_are_counted(clock: Clock) -> None:
     assert (len(clock.dog.stalls()), clock.dog.caught) == (MAX_STALLS, MAX_STALLS + 10)
 
 
+def test_a_stall_is_recorded_from_a_tenth_of_a_second_on_with_its_beginning(clock: Clock) -> None:
+    clock.beats.due = 64.0
+    clock.dog.check(64.0625, 0.0625)
+    assert clock.dog.stalls() == []
+    clock.dog.check(64.125, 0.0625)
+    (stall,) = clock.dog.stalls()
+    assert (stall.began, stall.seconds) == (64.0, 0.125)
+    clock.dog.check(64.1875, 0.0625)
+    assert clock.dog.stalls()[0].seconds == 0.1875
+    assert stall.seconds == 0.125, "what was told is a copy"
+    clock.beats.due = 64.25
+    clock.dog.check(64.2578125, 0.0625)  # less than a hundredth of a second late: it goes on
+    clock.beats.due = 64.265625
+    clock.dog.check(64.328125, 0.0625)
+    clock.dog.check(64.390625, 0.0625)
+    assert [each.seconds for each in clock.dog.stalls()] == [0.1875, 0.125], "another one"
+    assert clock.dog.caught == 2
+
+
+def test_of_the_time_between_two_checks_little_more_than_is_usual_counts(clock: Clock) -> None:
+    clock.beats.due = 64.0
+    clock.dog.check(164.0, 100.0)
+    assert clock.dog.stalls() == [], "75 ms count"
+    clock.dog.check(264.0, 100.0)
+    (stall,) = clock.dog.stalls()
+    assert stall.seconds == pytest.approx(0.15)
+
+
+def test_a_loop_whose_beat_moves_is_not_in_the_same_stall(clock: Clock) -> None:
+    clock.beats.due = 64.0
+    clock.dog.check(64.0625, 0.0625)
+    clock.beats.due = 64.0625
+    clock.dog.check(64.125, 0.0625)
+    assert clock.dog.stalls() == []
+    clock.beats.due = 64.064453125  # within 5 ms: the two clocks differ by so much
+    clock.dog.check(64.1875, 0.0625)
+    assert len(clock.dog.stalls()) == 1
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = threading.active_count()
