@@ -14,7 +14,7 @@ from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import SuspectTasks
 from qcfeed.diagnostics.sampler import SAMPLE_EVERY_S, DiagnosticsSampler
-from qcfeed.diagnostics.snapshot import Row, TaskSnapshot
+from qcfeed.diagnostics.snapshot import LocationCounts, TaskSnapshot
 from qcfeed.diagnostics.task_info import TaskInfo, info_of
 from tests.unit.diagnostics.conftest import Subscriber
 
@@ -168,7 +168,7 @@ async def test_growth_is_explained_by_what_keeps_nine_of_ten_tasks(
     await asyncio.sleep(0)
     site = infos(*tasks)[0].site
     location = site.location
-    sampler.history.note(NOW - 10.0, [Row(location, site.function, live=0, spawned=0)])
+    sampler.history.note(NOW - 10.0, [LocationCounts(location, site.function, live=0, spawned=0)])
     for gone, explained in ((0, True), (1, True), (2, False)):
         for owner in owners[:gone]:
             owner.closed = True
@@ -188,14 +188,18 @@ async def test_locations_that_have_not_grown_by_twenty_tasks_need_no_explanation
     location = infos(*tasks)[0].site.location
     sampler.look(NOW)
     for before, explained in ((1, 0), (0, 1)):
-        sampler.history.note(NOW - 20.0, [Row(location, "f", live=before, spawned=before)])
-        sampler.history.note(NOW - 10.0, [Row(location, "f", live=20, spawned=20)])
+        sampler.history.note(
+            NOW - 20.0, [LocationCounts(location, "f", live=before, spawned=before)]
+        )
+        sampler.history.note(NOW - 10.0, [LocationCounts(location, "f", live=20, spawned=20)])
         assert len(sampler.observe(NOW).explained) == explained
     await end(*tasks)
 
 
 async def test_what_is_not_followed_is_told(sampler: DiagnosticsSampler) -> None:
-    sampler.history.note(NOW, [Row(f"a.py:{n}", "f") for n in range(MAX_LOCATIONS + 1_200)])
+    sampler.history.note(
+        NOW, [LocationCounts(f"a.py:{n}", "f") for n in range(MAX_LOCATIONS + 1_200)]
+    )
     untold = sampler.observe(NOW).untold
     assert "growth of 1,200 locations: only those with most tasks are followed" in untold
     assert "exceptions never retrieved: the loop's exception handler has been replaced" in untold

@@ -80,7 +80,7 @@ async def test_a_row_has_all_counters_of_its_location(
     for _ in range(3):  # the ledger's check of itself compares one snapshot with another
         taken = snapshot.by_location(ledger, 1_100.0)
     row, alone = ours(taken)
-    assert row == snapshot.Row(
+    assert row == snapshot.LocationCounts(
         row.location,
         row.function,
         live=2,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.labels import label
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
@@ -106,7 +106,7 @@ async def test_an_ended_task_is_told_with_its_name_labels_and_times(ledger: Ledg
     (ended,) = site.recent_ended
     assert (ended.serial, ended.name, ended.coroutine) == (serial, "feed 7", "forever")
     assert ended.created_at == created_at <= ended.ended_at <= time.monotonic()
-    assert (ended.outcome, dict(ended.labels)) == (Outcome.FINISHED, {"symbol": "AAPL"})
+    assert (ended.outcome, dict(ended.labels)) == (TaskOutcome.FINISHED, {"symbol": "AAPL"})
     assert ended.cancels is not None
     assert ended.cancels.times == 3
 
