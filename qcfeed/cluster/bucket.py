@@ -89,7 +89,7 @@ class LeaseBucket:
         return self._failed(Outcome.REFUSED, "JetStream has no leader for the bucket of the leases")
 
     def _failed(self, outcome: Outcome, why: str) -> Outcome:
-        self.problem = why
+        self.problem = self._connection.explain(why)
         return outcome
 
 
@@ -119,7 +119,8 @@ async def open_bucket(
             f"JetStream refused the bucket of the leases: {error.description}"
         ) from error
     except (errors.Error, OSError, TimeoutError) as error:
-        raise UpstreamError(f"JetStream does not answer: {describe(error)}") from error
+        why = connection.explain(f"JetStream does not answer: {describe(error)}")
+        raise UpstreamError(why) from error
     return LeaseBucket(connection, kv, status.ttl or ttl)
 
 

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("qcfeed.nats")
 
 CONNECT_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 1.0
+_RESETS = 3
+"""Attempts to hear why a server refuses a login: its reset of the connection may overtake the reason."""
+DENIED_FOR = 10.0
+"""Seconds for which a missing permission counts: what needs it is tried again sooner."""
 PING_INTERVAL = 2
 """Seconds between pings; after ``_UNANSWERED`` without an answer the connection counts as lost."""
 _UNANSWERED = 2
@@ -47,6 +54,7 @@ class Subscription:
         """Which subscription of this process it is."""
         self._connection = connection
         self._inner = inner
+        self._failure: str | None = None
         # nats-py offers a task per subscription, or a task per message. Reading its queue needs neither.
         self._queue: asyncio.Queue[Msg | None] = inner._pending_queue  # type: ignore[assignment] # noqa: SLF001
 
@@ -56,9 +64,16 @@ class Subscription:
         found = [first]
         while not self._queue.empty():
             found.append(self._queue.get_nowait())
+        if self._failure is not None:
+            raise UpstreamError(self._failure)
         if None in found or self._connection.lost:
             raise self._connection.loss()
         return [each.data for each in found if each is not None]
+
+    def fail(self, why: str) -> None:
+        """Nothing comes any more: its reader gets an UpstreamError."""
+        self._failure = why
+        self.wake()
 
     def wake(self) -> None:
         """The connection is lost: whoever waits for messages must see it."""
@@ -85,6 +100,7 @@ class Connection:
         """Messages dropped because a subscription had too many that waited."""
         self.errors: deque[str] = deque(maxlen=10)
         """The last errors that the server or the client reported."""
+        self._denied: dict[str, float] = {}
 
     @property
     def lost(self) -> bool:
@@ -97,6 +113,11 @@ class Connection:
         return "" if url is None else str(url.netloc)
 
     @property
+    def wants_login(self) -> bool:
+        """Whether the server has said that it demands one."""
+        return bool(self._client._server_info.get("auth_required"))  # noqa: SLF001
+
+    @property
     def client(self) -> Client:
         """nats-py's client, for JetStream."""
         return self._client
@@ -104,6 +125,19 @@ class Connection:
     def loss(self) -> UpstreamError:
         why = f": {self.errors[-1]}" if self.errors else ""
         return UpstreamError(f"the connection to NATS was lost{why}")
+
+    @property
+    def denial(self) -> str | None:
+        """The permission that the server has denied last; None if none was needed and denied lately."""
+        denied = dict(self._denied)
+        if not denied:
+            return None
+        text, at = max(denied.items(), key=lambda each: each[1])
+        return f"NATS denies a permission: {text}" if time.monotonic() - at < DENIED_FOR else None
+
+    def explain(self, problem: str) -> str:
+        """``problem``, with the missing permission that may be its cause."""
+        return f"{problem} ({self.denial})" if self.denial else problem
 
     async def wait_lost(self) -> None:
         await asyncio.shield(self._lost)
@@ -137,6 +171,8 @@ class Connection:
         except errors.NoRespondersError:
             return None
         except errors.TimeoutError:
+            if self.denial and f'"{subject.lower()}"' in self.denial.lower():
+                raise UpstreamError(self.denial) from None
             raise TimeoutError from None
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"a request on NATS failed: {describe(error)}") from error
@@ -184,8 +220,10 @@ class Connection:
     async def close(self) -> None:
         """Close the connection. Its tasks have ended when this returns."""
         self.mark_lost()
+        # nats-py waits for ever after a TLS handshake that failed.
         with contextlib.suppress(Exception):
-            await self._client.close()
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._client.close()
 
     def mark_lost(self) -> None:
         """The connection is lost, or being closed: wake all that wait for messages."""
@@ -201,10 +239,25 @@ class Connection:
         if isinstance(error, errors.SlowConsumerError):
             self.slow_drops += 1
             return
-        text = describe(error)
+        text = describe(error).strip("'")
         if text not in self.errors:
             log.warning("NATS: %s", text)
         self.errors.append(text)
+        if text.lower().startswith("permissions violation"):
+            self._denied[text] = time.monotonic()
+            self._end_denied(text)
+
+    def _end_denied(self, text: str) -> None:
+        """A subscription that is denied, perhaps after a change on the server, gets nothing any more."""
+        # nats-py gives the server's text in lower case.
+        found = _DENIED_SUBSCRIPTION.search(text)
+        if found is None:
+            return
+        named = [each for each in self.subscriptions if each.subject.lower() == found[1].lower()]
+        for each in named:
+            each.fail(f"NATS denies a permission: {text}")
+        if not named:  # one that the whole connection needs
+            self.mark_lost()
 
     async def on_closed(self) -> None:
         self.mark_lost()
@@ -212,8 +265,20 @@ class Connection:
 
 async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
     """Connect to the first server that accepts. Raises UpstreamError, or ConfigError for credentials."""
-    client_class = _client_class()
-    client = client_class()
+    for _ in range(_RESETS - 1):
+        try:
+            return await _connect(urls, config, name)
+        except _ResetError:
+            continue
+    return await _connect(urls, config, name)
+
+
+class _ResetError(UpstreamError):
+    """A server closed the connection without saying why."""
+
+
+async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
+    client = _client_class()()
     connection = Connection(client)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -240,9 +305,12 @@ async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connect
     except Exception as error:
         await connection.close()
         why = connection.errors[-1] if connection.errors else describe(error)
-        raise UpstreamError(
-            f"cannot connect to {addresses.short_name(list(urls))}: {why}"
-        ) from error
+        servers = addresses.short_name(list(urls))
+        if any(word in why.lower() for word in _SILENT) and connection.wants_login:
+            raise _ResetError(
+                refusal(servers, f"without an authorization error ({why})")
+            ) from error
+        raise UpstreamError(refusal(servers, why)) from error
     except BaseException:
         await connection.close()
         raise
@@ -276,6 +344,20 @@ def check(urls: Sequence[str], config: NatsConfig) -> None:
     addresses.login(config)
 
 
+def refusal(servers: str, why: str) -> str:
+    """Why there is no connection, and what to look at."""
+    known = why.lower()
+    if "authorization" in known or "authentication" in known or "nkey" in known:
+        return f"{servers} refuses the login: {why}; see --nats-user, --nats-token-file, --nats-nkey and --nats-creds"
+    if "certificate required" in known or "bad certificate" in known or "unknown ca" in known:
+        return f"{servers} refuses the client certificate: {why}; see --nats-cert and --nats-key"
+    if "certificate verify failed" in known:
+        return f"cannot trust {servers}: {why}; see --nats-ca"
+    if "tls" in known and servers.startswith("nats://"):
+        return f"{servers} wants TLS: {why}; write tls:// in place of nats://"
+    return f"cannot connect to {servers}: {why}"
+
+
 def describe(error: BaseException) -> str:
     """The error as text; many of the client's have none."""
     text = str(error).removeprefix("nats: ")
@@ -293,4 +375,7 @@ def _client_class() -> type[Client]:
 
 
 _CANCEL_AGAIN = 0.1
+_SILENT = ("connection reset", "broken pipe", "connection lost", "unexpected eof")
+"""How a connection ends whose server has given no reason."""
+_DENIED_SUBSCRIPTION = re.compile(r'subscription to "([^"]*)"', re.IGNORECASE)
 _NO_RESPONDERS = "503"

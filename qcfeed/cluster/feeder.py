@@ -312,7 +312,7 @@ class Feeder:
             gateways=0 if ownership is None else ownership.interest.gateways,
             feeds_without_interest=len(unwanted),
             interest_without_feed=len(wanted - open_feeds),
-            problem=self._problem,
+            problem=self._problem or (None if connection is None else connection.denial),
         )
 
     def view(self) -> ClusterView:

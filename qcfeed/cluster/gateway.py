@@ -95,7 +95,7 @@ class NatsUpstream(Upstream):
             "skipped": 0,
         }
         self._lost_at: float | None = None
-        self._detail = "not needed yet"
+        self._detail = _NOT_NEEDED
         self._link = Link(MAX_BATCH)
 
     # ------------------------------------------------------------ the upstream's interface
@@ -122,7 +122,7 @@ class NatsUpstream(Upstream):
 
     def health(self) -> UpstreamHealth:
         connection, counts = self._connection, self._counts
-        faults = [] if connection is None else self._owners.faults()
+        faults = [] if connection is None else self._faults(connection)
         up = connection is not None and not connection.lost and not faults
         detail = self._detail if connection is None else "; ".join(faults)
         return UpstreamHealth(up, counts["reconnects"], counts["gaps"], counts["invalid"], detail)
@@ -257,7 +257,7 @@ class NatsUpstream(Upstream):
         """The state of this gateway's side of the cluster; from any thread."""
         now, connection, counts = time.monotonic(), self._connection, self._counts
         up = connection is not None and not connection.lost
-        faults = self._owners.faults() if up else [self._detail]
+        faults = self._faults(connection) if up and connection else [self._detail]
         return ClusterStatus(
             role="gateway",
             name=self.gateway,
@@ -305,6 +305,9 @@ class NatsUpstream(Upstream):
         present = [] if connection is None else list(connection.subscriptions)
         return {each.life: each for each in present}
 
+    def _faults(self, connection: Connection) -> list[str]:
+        return [*([connection.denial] if connection.denial else []), *self._owners.faults()]
+
     def _needed(self, now: float) -> bool:
         """Whether feeds use the connection, or did a moment ago: they may be waiting to retry."""
         return self._users > 0 or now - self._last_used_at < _RETRIES_WITHIN
@@ -349,7 +352,7 @@ class NatsUpstream(Upstream):
             self._detail = error.message
             raise
         self._urls.append(self._urls.pop(0))  # the next attempt begins with another server
-        self._attempt = 0
+        self._attempt, self._detail = 0, _NOT_NEEDED
         self._owners.begin()
         self._connection = connection
         return connection
@@ -363,6 +366,8 @@ class NatsUpstream(Upstream):
                 self._counts["reconnects"] += 1
                 self._lost_at = time.monotonic()
                 self._detail = connection.loss().message
+            # A feed that is denied its subscription may have been the last user of the connection.
+            self._detail = connection.denial or self._detail
             await connection.close()
         if self._answers:
             await asyncio.wait(self._answers)
@@ -375,5 +380,6 @@ def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
     return EncodedQuote(last.text, conflated=skipped)
 
 
+_NOT_NEEDED = "not needed yet"
 _RETRIES_WITHIN = 40.0
 """Seconds after the end of a feed within which it may be retried: the longest backoff is 30 s."""

@@ -64,14 +64,16 @@ class Responder:
 
     async def run(self, answer: Answer) -> None:
         """Answer until cancelled. ``answer``: the control plane's."""
-        attempt = 0
+        attempt, problem = 0, ""
         while True:
             try:
                 connection = await connect(self._urls, self._config, f"qcfeed {self.member}")
             except QcfeedError as error:
-                log.debug("no requests of operators are answered: %s", error.message)
+                if error.message != problem:
+                    log.warning("no requests of operators are answered: %s", error.message)
+                problem = error.message
             else:
-                attempt = 0
+                attempt, problem = 0, ""
                 try:
                     await self._serve(connection, answer)
                 except QcfeedError as error:

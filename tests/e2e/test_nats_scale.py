@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.upstreams.universe import TICKERS
-from tests.support.nats_cluster import end_well, feeder, find_owner, gateway, watching
+from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
 from tests.support.nats_server import nats_cluster, nats_server, needs_nats
 from tests.support.shell import qcfeed, until
 from tests.support.websockets_client import connect
@@ -113,6 +113,47 @@ def test_who_logs_in_is_named_by_files_and_a_wrong_password_is_told(tmp_path: Pa
                 shown = qcfeed(tmp_path, "--instance", each.instance, "status", "-o", "json").stdout
                 assert "hunter" not in shown + "".join(each.talk)
         end_well(f1, g1, g2)
+
+
+def test_what_the_server_denies_later_is_told_and_does_not_stay(tmp_path: Path) -> None:
+    """Publishing quotes, the lease, the login, and a gateway's subscription; then all is allowed again."""
+
+    def users(feeder: str = "", password: str = "right", gateway: str = "") -> str:
+        return f"""authorization {{ users: [
+            {{user: feeder, password: {password}, permissions: {{ publish: {{ deny: [{feeder}] }} }} }}
+            {{user: gateway, password: right, permissions: {{ subscribe: {{ deny: [{gateway}] }} }} }}
+        ] }}\n"""
+
+    def says(process: Process, words: str) -> None:
+        def told() -> bool:
+            status = qcfeed(tmp_path, "--instance", process.instance, "status")
+            return status.returncode == 1 and words.lower() in status.stderr.lower()
+
+        until(told, f"{process.instance} says {words}")
+
+    login = {"QCFEED_NATS_PASSWORD": "right"}
+    short = ("--lease", "1", "--linger", "1", "--nats-user", "feeder")
+    with (
+        nats_server(tmp_path / "n1", users()) as nats,
+        feeder(tmp_path, "f1", nats.url, *short, **login) as f1,
+        gateway(tmp_path, "g1", nats.url, "--nats-user", "gateway", **login) as g1,
+        watching(g1) as watcher,
+    ):
+        first = watcher.quote()[0]
+        nats.reconfigure(users(feeder='"qc.q.>"'))
+        says(f1, 'Permissions Violation for Publish to "qc.q.AAPL"')
+        nats.reconfigure(users(feeder='"$KV.>"'))
+        says(f1, 'Permissions Violation for Publish to "$KV.qcfeed-leases.share-1-of-1"')
+        until(lambda: f1.cluster["lease_epoch"] is None, "it is no longer the owner")
+        nats.reconfigure(users(feeder='"$JS.API.>"'))
+        nats.reconfigure(users(password="other"))
+        says(f1, "refuses the login")
+        nats.reconfigure(users(gateway='"qc.q.>"'))
+        says(g1, "Permissions Violation for Subscription to")
+        nats.reconfigure(users())
+        assert watcher.quote(above=first)[0] > first
+        until(lambda: qcfeed(tmp_path, "--instance", "g1", "status").returncode == 0, "all is well")
+        end_well(f1, g1)
 
 
 @pytest.mark.parametrize("command", ["feeder", "serve"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,6 +73,16 @@ class NatsServer:
             assert time.monotonic() < deadline, f"the server did not start: {self.log}"
             time.sleep(0.01)
         self.port = int(json.loads(found[0].read_text())["nats"][0].rpartition(":")[2])
+
+    def reconfigure(self, config: str) -> None:
+        """Reload the configuration with ``config`` in place of what the server was given."""
+        path = self._home / "nats.conf"
+        text = path.read_text()
+        # A reload may change neither the port nor what names it.
+        text = text.replace(f':{-1}"', f':{self.port}"').removesuffix(self._config) + config
+        path.write_text(text)
+        self._config = config
+        self.signal(signal.SIGHUP)
 
     def signal(self, number: int) -> None:
         assert self._process is not None
