@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
-from qcfeed.control.handlers import findings, history, report, tasks
+from qcfeed.control.handlers import findings, history, memory, report, tasks
 from qcfeed.control.handlers.program import ProgramHandlers
 from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.diagnostics.memory_report import OWN_STORE, Store
+from qcfeed.diagnostics.object_sizes import ObjectSizes
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import InstanceTakenError, QcfeedError, StartError
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
@@ -142,6 +144,7 @@ class Parts:
                 *tasks.routes(self.ledger, self.watch, grace=self._grace),
                 *findings.routes(self._sampler),
                 *history.routes(self._recent, self._sampler),
+                *memory.routes(self.ledger, self._stores),
                 *report.routes(audit),
                 *self._program.table(),
             ],
@@ -152,6 +155,9 @@ class Parts:
             audit=audit,
             listen=listen,
         )
+
+    def _stores(self, _: ObjectSizes) -> list[Store]:
+        return [Store(OWN_STORE, [self.ledger, self._sampler, self._recent], outside=[self.loop])]
 
     def _choose_audit_log(self, audit: AuditLog, given: Path | None) -> None:
         """Record actions in the given file or the state directory; beside the socket if neither works."""

@@ -37,6 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "tasks": "List live tasks, oldest first, or count them by spawn location.",
         "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
         "growth": "Show how fast memory and tasks grow, the time left",
+        "memory": "Show what memory is made of",
         "logs": "Show the last lines of the service's log, or follow it.",
         "audit": "Show who did what to the service",
         "stacks": "Show the stack of every thread, the event loop's first.",
@@ -68,7 +69,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 """Every command and its short help. Its module is ``qcfeed/cli/<command>.py``, or is in PACKAGES."""
 
-PACKAGES = frozenset({"diagnose", "growth", "keys", "mcp", "tasks", "top"})
+PACKAGES = frozenset({"diagnose", "growth", "keys", "mcp", "memory", "tasks", "top"})
 """Commands with a package of their own: ``qcfeed/cli/<command>/command.py`` has the application."""
 
 

@@ -23,6 +23,7 @@ from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
+from qcfeed.model.memory import MemoryUse
 from qcfeed.model.orphans import Orphans
 from qcfeed.model.report import AuditEntries, Configuration, Log, Metrics
 from qcfeed.model.saved_tasks import SavedSnapshot
@@ -168,6 +169,7 @@ def _material(recorder: Recorder, evidence: Evidence) -> Material:
     collector.part("awaited objects", routes.TASKS_BY_OBJECT, TasksByObject)
     collector.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
     collector.part("failures", routes.TASKS_FAILURES, TaskFailures)
+    collector.part("memory", routes.MEMORY, MemoryUse)
     collector.part("metrics", routes.METRICS, Metrics)
     material.dropped += collector.skipped()
     return material

@@ -148,7 +148,10 @@ def _common_findings(status: Status | Process, tasks: int, subscriptions: int) -
             ("`qcfeed stacks` shows where; it works while the loop is stuck",),
         )
     if (share := _memory_share(status)) >= thresholds.MEMORY_SHARE:
-        yield f"memory is at {share:.0%} of its limit", ("`qcfeed tasks --by-location`",)
+        yield (
+            f"memory is at {share:.0%} of its limit",
+            ("`qcfeed tasks --by-location`", "`qcfeed memory`"),
+        )
 
 
 def _memory_share(status: Status | Process) -> float:

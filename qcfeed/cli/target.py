@@ -32,7 +32,7 @@ READERS = frozenset(
 )  # fmt: skip
 """Commands that take --from."""
 _LIVE = re.compile(
-    r"--reap|--window|--watch|--pid|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
+    r"--reap|--window|--watch|--pid|--trace|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
 )
 """What of READERS a file cannot answer: actions, and measurements of a running service."""
 _SUGGESTED = re.compile(rf"`({PROGRAM} [^`]+)`")

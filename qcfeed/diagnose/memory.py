@@ -79,6 +79,7 @@ def memory_growth(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         left_most_s=max([grows.left_s, *_estimates(evidence)]),
         safe="no task to cancel: a cache, a list or a queue keeps growing",
         next=[
+            f"{evidence.command} memory",
             f"{evidence.command} report --bundle evidence.tar.gz",
             f"{evidence.command} tasks --waits",
         ],
@@ -106,7 +107,10 @@ def memory_near_limit(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         left_s=None if left is None else left.seconds,
         left_most_s=None if left is None else left.most,
         safe="no task is proved to be orphaned; save the evidence before you restart",
-        next=[f"{evidence.command} report --bundle evidence.tar.gz"],
+        next=[
+            f"{evidence.command} report --bundle evidence.tar.gz",
+            f"{evidence.command} memory",
+        ],
     )
 
 

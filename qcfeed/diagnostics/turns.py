@@ -31,18 +31,19 @@ class ReaderTurns:
         """``items`` in slices of ``size``. After every READER_TURN_S the watched loop gets the GIL."""
         size = size or SLICE
         for start in range(0, len(items), size):
-            self._yield_to_loop()
+            self.let_loop_run()
             yield items[start : start + size]
 
     def drained_slices(self, items: list[Item], size: int) -> Iterator[list[Item]]:
         """Like ``slices``, from the end of ``items``; each slice is removed from ``items`` first."""
         while items:
-            self._yield_to_loop()
+            self.let_loop_run()
             some = items[-size:]
             del items[-size:]
             yield some
 
-    def _yield_to_loop(self) -> None:
+    def let_loop_run(self) -> None:
+        """Sleep shortly if the reader has worked for READER_TURN_S; call it after each small piece of work."""
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
         if elsewhere and time.monotonic() - self._yielded_at > READER_TURN_S:
             time.sleep(_PAUSE_S)

@@ -36,7 +36,8 @@ class _Statm:
         # In a child the open file still tells the figures of the parent.
         os.register_at_fork(after_in_child=self._forget)
 
-    def resident_pages(self) -> int:
+    def pages(self) -> list[int]:
+        """Pages: of the address space, resident, and resident of files and shared memory; and others."""
         with self._lock:
             if self._kept is not None:
                 return _pages(self._kept)
@@ -66,8 +67,8 @@ def _open_statm() -> int:
     return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _pages(descriptor: int) -> int:
-    return int(os.pread(descriptor, 256, 0).split()[1])
+def _pages(descriptor: int) -> list[int]:
+    return list(map(int, os.pread(descriptor, 256, 0).split()))
 
 
 _statm = _Statm()
@@ -75,7 +76,12 @@ _statm = _Statm()
 
 def resident() -> int:
     """Resident memory of this process, in bytes."""
-    return _statm.resident_pages() * _PAGE
+    return _statm.pages()[1] * _PAGE
+
+
+def shared() -> int:
+    """Resident memory of this process that belongs to files, such as libraries, or is shared, in bytes."""
+    return _statm.pages()[2] * _PAGE
 
 
 def prepare() -> None:

@@ -19,7 +19,9 @@ at each scrape, so they cost nothing where quotes pass. Any other asyncio progra
 loop lag and the memory limit with `attach` ([any-program.md](../how-to/any-program.md)). The alerts on old quotes do not fire
 while the market is closed according to `serve --market-hours` ([ADR 17](../adr/0017-a-closed-market-is-told-by-the-service.md)).
 
-    qcfeed artifacts --write monitoring    # rules, dashboard, and a Prometheus, Alertmanager and Grafana
+```sh
+qcfeed artifacts --write monitoring    # rules, dashboard, and a Prometheus, Alertmanager and Grafana
+```
 
 Spawn locations are labels, and their number is limited. The first 80 locations get a label, 20 more labels are
 for later locations with at least a hundredth of the live tasks, and all others are counted as `other`. A location
@@ -79,7 +81,7 @@ def _alert(alert: Alert) -> Iterator[str]:
     yield ""
     yield f"*{alert.severity}*, after {alert.hold}. {alert.description}"
     yield f"First command: `{alert.command}`. Runbook: `qcfeed runbook {alert.name}`."
-    yield from ("", f"    {alert.expr}", "")
+    yield from ("", "```promql", alert.expr, "```", "")
 
 
 def _panels() -> Iterator[str]:

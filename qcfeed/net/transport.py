@@ -91,6 +91,11 @@ class Transport(asyncio.Transport):
             pass
         return default
 
+    @property
+    def unsent_buffer(self) -> bytearray | None:
+        """What was written and the kernel has not accepted yet; None if nothing is."""
+        return self._unsent
+
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol
 

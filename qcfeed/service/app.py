@@ -21,7 +21,7 @@ from qcfeed.contrib import aiomonitor
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.companion import Companion
-from qcfeed.control.handlers import findings, history, report, tasks
+from qcfeed.control.handlers import findings, history, memory, report, tasks
 from qcfeed.control.local import LocalControl
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
@@ -50,6 +50,7 @@ from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
+from qcfeed.server.memory_stores import service_stores
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.server.tls import ServerTls
@@ -239,6 +240,7 @@ class Service:
                 ),
                 *findings.routes(self.sampler),
                 *history.routes(self.recent, self.sampler),
+                *memory.routes(self.ledger, service_stores(self.parts, self._own_memory)),
                 *report.routes(
                     audit, log=self._log, config=self.config, metrics=self._exposition.text
                 ),
@@ -304,6 +306,9 @@ class Service:
     def _counts(self) -> FeedCounts:
         hub = self.hub
         return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
+
+    def _own_memory(self) -> list[object]:
+        return [self.ledger, self.sampler, self.recent, self._log]
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()

@@ -53,9 +53,7 @@ EXPECTED: dict[str, Verdict] = {
     "refused-authentications": Verdict(
         "refused_authentications", "AUTHENTICATION", "QcfeedAuthenticationFails", "status"
     ),
-    "memory-growth=600": Verdict(
-        "memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "report --bundle evidence.tar.gz"
-    ),
+    "memory-growth=600": Verdict("memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "memory"),
     "replaced-factory": Verdict(
         "incomplete_ledger",
         "INCOMPLETE",

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.snippets import snippets
 from tests.support.patience import PATIENCE
 from tests.support.program import ROOT, program
 from tests.support.shell import qcfeed, until
 
-PAGE = (ROOT / "docs" / "how-to" / "any-program.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = "docs/how-to/any-program.md"
 
 
 def run_the_pages_commands(home: Path, instance: str) -> dict[str, tuple[int, str]]:
     """What each command of the page said, by the words after the instance."""
-    lines = re.findall(rf"^\$ qcfeed --instance {instance} (.*)$", PAGE, re.MULTILINE)
+    page = "".join(each.text for each in snippets(PAGE) if each.language == "console")
+    lines = re.findall(rf"^\$ qcfeed --instance {instance} (.*)$", page, re.MULTILINE)
     ran = {}
     for line in lines:
         ended = qcfeed(home, "--instance", instance, *line.split())
@@ -39,7 +37,8 @@ def get(url: str) -> None:
 
 def test_the_pages_programs_are_the_examples() -> None:
     names = ["aiohttp_app.py", "starlette_app.py", "script.py"]
-    assert blocks("python") == [(ROOT / "examples" / name).read_text() for name in names]
+    programs = [each.text for each in snippets(PAGE) if each.text.startswith('"""')]
+    assert programs == [(ROOT / "examples" / name).read_text() for name in names]
     assert sorted(names) == sorted(p.name for p in (ROOT / "examples").glob("*.py"))
 
 

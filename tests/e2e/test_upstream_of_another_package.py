@@ -9,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.snippets import snippets
 from tests.support.patience import PATIENCE
 from tests.support.shell import environment, qcfeed, serving
 from tests.support.websockets_client import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "upstreams.md"
+PAGE = "docs/how-to/upstreams.md"
 
 
 def files_of_the_page() -> dict[str, str]:
-    """The files of the example: a line that begins with the name, then an indented block."""
-    files: dict[str, str] = {}
-    name = ""
-    for line in PAGE.read_text().splitlines():
-        if line.startswith("`") and line.partition("`:")[1]:
-            name = line.split("`")[1]
-        elif line.startswith("    ") or (not line and name in files):
-            if name:
-                files[name] = f"{files.get(name, '')}{line[4:]}\n"
-        elif line:
-            name = ""
-    return files
+    return {each.saved_as: each.text for each in snippets(PAGE) if each.saved_as}
 
 
 def run(home: Path, *command: str, **variables: str) -> str:

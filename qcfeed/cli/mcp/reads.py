@@ -22,6 +22,7 @@ from qcfeed.model.drills import Drills
 from qcfeed.model.ended_tasks import TaskFailures
 from qcfeed.model.feeds import Feeds
 from qcfeed.model.findings import Findings
+from qcfeed.model.memory import MemoryUse
 from qcfeed.model.orphans import Orphans
 from qcfeed.model.report import AuditEntries, Log
 from qcfeed.model.stacks import Stacks
@@ -164,6 +165,14 @@ def read_tools(client: ControlClient, diagnose: Callable[[float], Diagnosis]) ->
             NoArguments,
             get(routes.STACKS, Stacks),
             (Stacks,),
+        ),
+        Tool(
+            "memory",
+            "What memory is made of: tasks by location, the service's stores, other objects by type, and the"
+            " objects in which it accumulates. Estimates; takes up to three seconds.",
+            NoArguments,
+            get(routes.MEMORY, MemoryUse),
+            (MemoryUse,),
         ),
         Tool(
             "feeds",

@@ -14,12 +14,12 @@ from typing import BinaryIO
 import aiohttp
 import pytest
 
+from tests.docs.snippets import snippets
 from tests.integration.service.conftest import Start
 from tests.support import certificate, daemon
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "exposing.md"
 SOURCE = "127.0.0.9"
 """The client's address, which is none of the proxy's."""
 
@@ -27,9 +27,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 def _snippet(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+    [found] = [
+        each.text for each in snippets("docs/how-to/exposing.md") if each.language == language
+    ]
+    return found
 
 
 @pytest.fixture

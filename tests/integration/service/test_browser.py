@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 import pytest
 
 from qcfeed.access import keys
+from tests.docs.snippets import snippets
 from tests.integration.service.conftest import Start
 from tests.integration.service.test_real_clients import WS
 from tests.support import loopback_http
@@ -83,3 +84,28 @@ async def test_subprotocols_in_node(start: Start, own: bool) -> None:
     # RFC 6455 leaves a protocol out that is not ours; both clients then end the connection themselves.
     expected = [f"chosen: {OURS}", f"chosen: {OURS}", "chosen: ", "ended"]
     assert json.loads(out or b"null") == expected, err.decode()
+
+
+async def test_the_code_of_exposing_md_gets_quotes(start: Start, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not here: `bash scripts/system_parts.sh` installs it")
+    [code] = [s.text for s in snippets("docs/how-to/exposing.md") if s.language == "js"]
+    write_keys(tmp_path / "keys.json", [stored("page", KEY, "AAPL")])
+    running = await start(keys=str(tmp_path / "keys.json"))
+    code = code.replace("wss://quotes.example.com", running.ws)
+    assert running.ws in code
+    ended = "socket.onmessage = ({ data }) => { if (JSON.parse(data).type === 'quote') process.exit(7); };"
+    process = await asyncio.create_subprocess_exec(
+        node, "--experimental-websocket", "-e", f"const token = '{KEY}';\n{code}\n{ended}",
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if b"bad option" in err:
+        pytest.skip("this Node has no WebSocket of its own")
+    assert process.returncode == 7, err.decode()

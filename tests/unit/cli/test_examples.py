@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import pytest
 from typer._click.exceptions import UsageError
-from typer.core import TyperGroup
 
-from qcfeed.cli import command_tree, main
-from qcfeed.cli.failures import PROGRAM
+from qcfeed.cli import command_tree
+from tests.support.cli_parser import parse
 from tests.support.examples import arguments, examples
-
-
-def parse(args: list[str]) -> str:
-    """The command that these arguments reach, by its full name. Raises UsageError."""
-    command, ctx = main.build(), None
-    name = PROGRAM
-    while True:
-        ctx = command.make_context(name, args, parent=ctx)
-        rest = [*ctx._protected_args, *ctx.args]
-        if not isinstance(command, TyperGroup) or not rest:
-            return ctx.command_path
-        name, command, args = command.resolve_command(ctx, rest)
 
 
 @pytest.mark.parametrize("line", dict.fromkeys(line for _, line in examples()))

@@ -1,0 +1,1 @@
+"""``qcfeed memory``: what the memory of a program is made of."""

@@ -1,0 +1,1 @@
+"""What the last release promised still holds (docs/reference/compatibility.md)."""
