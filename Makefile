@@ -25,7 +25,7 @@ WHOLE := $(addprefix tests/e2e/,test_cluster_operations.py test_mcp.py test_repo
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check docs picture lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
+.PHONY: help serve test dist sbom release-check released conformance fuzz chaos test-busy test-all test-versions check docs picture lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,12 +83,15 @@ docs: $(VENV)/.suite  ## build the documentation site into build/site; every war
 picture: $(VENV)/.suite  ## record docs/diagnose.svg, the terminal in the README
 	$(BIN)/python scripts/picture.py
 
-lint: $(VENV)/.suite  ## check format, lint, types, import contracts and generated files
+lint: $(VENV)/.suite  ## check format, lint, types, import contracts, generated files, spelling and workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/codespell
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 
 format: $(VENV)/.suite  ## format the code
 	$(BIN)/ruff format .
@@ -96,6 +99,23 @@ format: $(VENV)/.suite  ## format the code
 
 generate: $(VENV)/.suite  ## rewrite completions, manual, docs, rules and dashboard
 	$(BIN)/python scripts/generate.py
+
+dist: $(VENV)/.suite  ## build the sdist and the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+sbom: dist  ## dist/, with a CycloneDX bill of materials of what the wheel installs
+	rm -rf build/released
+	$(PYTHON) scripts/bootstrap.py build/released
+	build/released/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+	  --output-file dist/qcfeed.cdx.json build/released/bin/python
+
+release-check: $(VENV)/.suite  ## whether everything says that this is the release TAG=v0.2.0
+	$(BIN)/python scripts/release_check.py $(TAG)
+
+released: $(VENV)/.suite  ## at a release: record its public surface, which later versions keep (docs/reference/compatibility.md)
+	$(BIN)/python -m tests.compatibility
 
 test-all:  ## run all tests on every supported Python (VERSIONS=3.14,3.15 TESTS=tests/unit)
 	$(PYTHON) scripts/test_all.py --versions $(VERSIONS) --tests $(TESTS) -- $(BESIDE) $(ARGS)
