@@ -108,7 +108,9 @@ sbom: dist  ## dist/, with a CycloneDX bill of materials of what the wheel insta
 	rm -rf build/released
 	$(PYTHON) scripts/bootstrap.py build/released
 	build/released/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+	build/released/bin/python -m pip uninstall --quiet --yes setuptools pip  # what installs is no part of it
+	sed 's/^dynamic = .*/version = "$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' qcfeed/__init__.py)"/' pyproject.toml > build/pyproject.toml
+	$(BIN)/cyclonedx-py environment --pyproject build/pyproject.toml --output-reproducible --validate \
 	  --output-file dist/qcfeed.cdx.json build/released/bin/python
 
 release-check: $(VENV)/.suite  ## whether everything says that this is the release TAG=v0.2.0

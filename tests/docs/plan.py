@@ -18,6 +18,7 @@ from tests.support.certificates import Certificates
 from tests.support.nats_server import nats_server
 from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import openmetrics, prometheus
+from tests.support.shell import serving
 
 
 class Elsewhere(NamedTuple):
@@ -65,6 +66,8 @@ NOT_RUN = (
     NotRun("", r"^python -m benchmarks\.", _LONG),
     NotRun("", r"--instance lock_pile_up ", "follows a benchmark's command, which is not run"),
     NotRun("", r"^python -m timeit ", _LONG),
+    NotRun("", r"^ssh ", "needs another machine"),
+    NotRun("", r"^gh ", "asks GitHub about a release"),
     NotRun("", r"^export PATH=", "the tests have the program on their PATH"),
     NotRun("", r"^(python3? -m (build|venv)|/opt/qcfeed/bin/pip) ?", "tests/e2e/test_shipping.py builds and installs"),
     NotRun("", r"^pip install", "needs a package index; the tests run in an environment with all extras"),
@@ -74,6 +77,7 @@ NOT_RUN = (
     NotRun(EXPOSING, r"issuer\.example\.com", "needs an identity provider; tests/integration/service/test_key_set.py has one"),
     NotRun(EXPOSING, r"--trusted-proxy", f"{PROXIES} runs it behind each proxy"),
     NotRun("docs/how-to/kubernetes.md", "--from night", "the bundle comes out of a pod"),
+    NotRun("docs/how-to/memory.md", "--trace", "asks first; tests/integration/control/test_memory_trace.py does it"),
     NotRun("docs/how-to/scale.md", r"^nats-server ", "the test has one, on a port from the kernel"),
 )  # fmt: skip
 
@@ -85,7 +89,10 @@ REPLACED = {
     "--cycles 1000": "--cycles 20",
     "qcfeed repro  ": "qcfeed repro --cycles 20  ",
     "--ping-interval 3 --stall-timeout 3": "--ping-interval 1 --stall-timeout 1",
+    "--window 1m": "--window 1s",
+    "--trace 30s": "--trace 1s",
     "0.0.0.0": "127.0.0.1",
+    "10.0.0.5": "127.0.0.1",
 }
 """On every page: less of the same, which takes less time, and no port that other machines reach."""
 
@@ -141,6 +148,12 @@ def _with_tokens(home: Path) -> Iterator[Mapping[str, str]]:
 
 
 @contextlib.contextmanager
+def _with_a_service(home: Path) -> Iterator[Mapping[str, str]]:
+    with serving(home, "--no-monitor"):
+        yield {}
+
+
+@contextlib.contextmanager
 def _with_nats(home: Path) -> Iterator[Mapping[str, str]]:
     with nats_server(home / "nats") as server:
         yield {"nats://127.0.0.1:4222": server.url}
@@ -161,6 +174,7 @@ def _with_the_runbooks(home: Path) -> Iterator[Mapping[str, str]]:
 WORLDS: dict[str, World] = {
     EXPOSING: _on_the_network,
     "docs/how-to/deploying.md": _with_tokens,
+    "docs/how-to/memory.md": _with_a_service,
     "docs/how-to/scale.md": _with_nats,
     "docs/how-to/writing-runbooks.md": _with_the_runbooks,
     "docs/walkthrough.md": _with_the_incident,
