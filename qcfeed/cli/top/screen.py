@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -120,7 +121,8 @@ class Top(App[None]):
             self._show_note(note)
             self._worker.do(job)
 
-    def on_result(self, result: JobResult) -> None:
+    @on(JobResult)
+    def take_result(self, result: JobResult) -> None:
         match result.value:
             case Exception() as fault if not isinstance(fault, QcfeedError):
                 self.fault = fault

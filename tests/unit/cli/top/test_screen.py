@@ -243,6 +243,6 @@ async def test_results_during_shutdown_are_ignored(program: Attached) -> None:
     async with shown() as screen:
         await screen.until(lambda: screen.refreshes)
     before = screen.app.state.snapshot
-    screen.app.on_result(JobResult(screen.refreshes[-1]))
-    screen.app.on_result(JobResult(Plan("reap?", [], None)))
+    screen.app.take_result(JobResult(screen.refreshes[-1]))
+    screen.app.take_result(JobResult(Plan("reap?", [], None)))
     assert screen.app.state.snapshot is before
