@@ -10,7 +10,6 @@ import msgspec
 import typer
 
 from qcfeed.cli import prometheus, saved_files, target
-from qcfeed.cli.bundle import ALERTS
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import formats, render
@@ -18,6 +17,7 @@ from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.errors import ExitStatus
 from qcfeed.model.alerts import AlertRow, Alerts
+from qcfeed.observe.bundle import ALERTS
 
 FIRING = "firing"
 

@@ -15,7 +15,7 @@ from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
-from qcfeed.doctor import certificate, exposure, installation, machine
+from qcfeed.doctor import certificate, evidence, exposure, installation, machine
 from qcfeed.doctor import prometheus as prometheus_checks
 from qcfeed.doctor.check import (
     FAILED,
@@ -72,6 +72,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("files", machine.files),
     ("ledger", machine.ledger),
     ("memory", machine.memory_limit),
+    ("evidence", evidence.saved),
     ("clock", machine.clock),
     ("prometheus", prometheus_checks.reachable),
     ("scraped", prometheus_checks.scraped),

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import msgspec
 import typer
 
-from qcfeed import __version__
 from qcfeed.cli import output_files, prometheus, target
-from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
 from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.ui import durations, formats, render
-from qcfeed.control import redact, routes
-from qcfeed.diagnose.evidence import Evidence
+from qcfeed.control import redact
 from qcfeed.diagnose.report.material import Material
-from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
-from qcfeed.model.memory import MemoryUse
-from qcfeed.model.orphans import Orphans
-from qcfeed.model.report import AuditEntries, Configuration, Log, Metrics
-from qcfeed.model.saved_tasks import SavedSnapshot
-from qcfeed.model.stacks import Stacks
-from qcfeed.model.subscribers import Subscribers
-from qcfeed.model.task_objects import TasksByObject
-from qcfeed.model.tasks import Tasks
-from qcfeed.observe.collector import Collector
+from qcfeed.observe import incident_report
+from qcfeed.observe.bundle import Recorder
 
 WINDOW = 5.0
 """Seconds between the two snapshots, by default."""
-TASKS_LIMIT = 1_000
-LINES_LIMIT = 1_000
-SUBSCRIBERS_LIMIT = 10_000
 _FORMATS = {"": ".md", "markdown": ".md", "html": ".html"}
 """The formats, each with the suffix of its files."""
-REPORT_STEM = "report"
-"""The name of the report's files in a bundle, without their suffix."""
 
 app = new_app()
 
@@ -100,8 +81,8 @@ def report(
     recorder = Recorder(client(ctx), secrets)
     evidence = gather(recorder, window or WINDOW, called=target.program())
     told = outside.add(settings, evidence, timeout=given.timeout, keep=recorder.keep)
-    material = _material(recorder, told)
-    texts = _texts(material, secrets)
+    material = incident_report.collect(recorder, told)
+    texts = incident_report.texts(material, secrets)
     text = texts[destination.suffix]
     if destination.file is not None:
         output_files.write(destination.file, text.encode(), force=force)
@@ -148,59 +129,10 @@ def _destination(form: str, file: Path | None, bundle: Path | None) -> _Destinat
     return _Destination(file, suffix, file is None and (bool(form) or bundle is None))
 
 
-def _material(recorder: Recorder, evidence: Evidence) -> Material:
-    """The content of the report; parts that the service does not answer in time are left out."""
-    collector = Collector(recorder)
-    material = Material(
-        diagnosis=diagnose(evidence),
-        evidence=evidence,
-        host=platform.node(),
-        version=__version__,
-        tasks=collector.part("tasks one by one", routes.TASKS, Tasks, limit=TASKS_LIMIT),
-        stacks=collector.part("stacks", routes.STACKS, Stacks),
-        log=collector.part("log", routes.LOG, Log, limit=LINES_LIMIT),
-        actions=collector.part("audit log", routes.AUDIT, AuditEntries, limit=LINES_LIMIT),
-        config=collector.part("configuration", routes.CONFIG, Configuration),
-    )
-    # Only for the bundle. Last, so that a slow service leaves out these and not the report's parts.
-    collector.part("the oldest orphans", routes.ORPHANS, Orphans, limit=TASKS_LIMIT)
-    collector.part("all subscribers", routes.SUBSCRIBERS, Subscribers, limit=SUBSCRIBERS_LIMIT)
-    collector.part("all tasks", routes.TASKS_SNAPSHOT, SavedSnapshot)
-    collector.part("awaited objects", routes.TASKS_BY_OBJECT, TasksByObject)
-    collector.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
-    collector.part("failures", routes.TASKS_FAILURES, TaskFailures)
-    collector.part("memory", routes.MEMORY, MemoryUse)
-    collector.part("metrics", routes.METRICS, Metrics)
-    material.dropped += collector.skipped()
-    return material
-
-
-def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
-    from qcfeed.diagnose.report import html, markdown, sections
-
-    blocks = sections.blocks(material)
-    texts = {".md": markdown.render(blocks), ".html": html.render(blocks)}
-    return {
-        suffix: formats.printable_lines(redact.redact(text, secrets))
-        for suffix, text in texts.items()
-    }
-
-
 def _bundle(
-    path: Path, recorder: Recorder, material: Material, texts: dict[str, str], *, force: bool
+    path: Path, recorder: Recorder, material: Material, documents: dict[str, str], *, force: bool
 ) -> None:
-    files = {f"{REPORT_STEM}{suffix}": text.encode() for suffix, text in texts.items()}
-    files[f"{stem(DIAGNOSIS)}.json"] = msgspec.json.encode(material.diagnosis)
-    files |= recorder.answers
-    manifest = Manifest(
-        pid=material.diagnosis.pid,
-        instance=material.diagnosis.instance,
-        taken_at=material.diagnosis.taken_at,
-        version=__version__,
-        files=[],
-        skipped=[*material.diagnosis.skipped, *material.dropped],
-    )
-    packed = pack(files, manifest)
+    packed, manifest = incident_report.packed(recorder, material, documents)
     output_files.write(path, packed, force=force)
     files_in_it = formats.plural(len(manifest.files), "file")
     say(f"wrote the bundle to {path}: {files_in_it}, {formats.size(len(packed))}")

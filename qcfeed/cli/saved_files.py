@@ -106,7 +106,9 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
     qcfeed's or cannot answer; NotFoundError as saved_tasks.answer does.
     """
     needed = str(kind.__struct_config__.tag)
-    from qcfeed.cli import bundle  # imported late: only for files, and archives are slow to import
+    from qcfeed.observe import (
+        bundle,
+    )  # imported late: only for files, and archives are slow to import
 
     raw = _read_bytes(path)
     if bundle.is_bundle(raw):
@@ -153,7 +155,7 @@ def _answer_of_bundle(
     params: dict[str, Any],
 ) -> tuple[AnyAnswer, bytes]:
     """Requests about tasks are answered from the snapshot in the bundle, others with the saved answer."""
-    from qcfeed.cli import bundle  # imported late: see read
+    from qcfeed.observe import bundle  # imported late: see read
 
     opened = bundle.unpack(path, content)
     snapshot = opened.answer(_SNAPSHOT)
@@ -235,7 +237,7 @@ def first_answer(path: Path, route: str) -> bytes | None:
 
 def schema_of(path: Path) -> str:
     """The schema of a saved file; the manifest's for a bundle. Raises UsageError if it has none."""
-    from qcfeed.cli import bundle  # imported late: see read
+    from qcfeed.observe import bundle  # imported late: see read
 
     raw = _read_bytes(path)
     if bundle.is_bundle(raw):

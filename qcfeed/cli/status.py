@@ -11,7 +11,7 @@ import typer
 from qcfeed.cli import cluster, cluster_figures, target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import Figure, show_figures, told_evidence
 from qcfeed.cli.ui.formats import age, count, if_any, milliseconds, plural, size
 from qcfeed.cli.ui.listing import listed
 from qcfeed.control.routes import PROCESS, STATUS
@@ -165,6 +165,7 @@ def _service_figures(status: Status) -> list[Figure]:
         *_tasks(status),
         *_feeds(status),
         *own_side,
+        *_evidence(status),
         *_listening(status.listening),
     ]
 
@@ -267,6 +268,11 @@ def _feeds(status: Status) -> Iterator[Figure]:
         f"{status.upstream}, {connected}; {plural(status.upstream_reconnects, 'reconnect')},"
         f" {plural(status.upstream_gaps, 'gap')}{invalid}",
     )
+
+
+def _evidence(status: Status) -> Iterator[Figure]:
+    if status.saved_evidence is not None:
+        yield Figure("evidence", told_evidence(status.saved_evidence))
 
 
 def _certificate(tls: TlsListening | None) -> str | None:

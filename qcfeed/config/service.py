@@ -253,6 +253,21 @@ class Config:
     audit_log: str | None = declare(
         None, "File for the log of actions (JSON lines). Default: a file in the state directory."
     )
+    evidence_at: float = declare(
+        0.9,
+        "Share of the memory limit at which the service saves a bundle of evidence by itself; also if"
+        " memory would reach the limit within ten minutes. 0: never.",
+        least=0,
+        most=1,
+    )
+    evidence_dir: str | None = declare(
+        None,
+        "Directory for these bundles. Default: evidence in the state directory.",
+        metavar="DIR",
+    )
+    evidence_keep: int = declare(
+        5, "Bundles of this instance to keep there, the newest.", least=1, most=1_000
+    )
     spawn_stacks: int = declare(
         0,
         "Number of calls to record of each task's spawn stack, for `tasks show`; with 8, spawning a"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, size
 from qcfeed.metrics import growth, urgency
@@ -175,11 +175,17 @@ def _growth_in_window(evidence: Evidence) -> MemoryGrowth | None:
 
 
 def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
-    """The window that leaves the least time, if memory still grows in the shortest window."""
-    if not evidence.history or evidence.memory is None or evidence.memory.limit_bytes <= 0:
+    if evidence.memory is None:
         return None
-    windows = _windows(evidence)
-    worst = urgency.reaching_limit(windows, evidence.thresholds.memory_left_s)
+    return ongoing_growth(evidence.history, evidence.memory.limit_bytes, evidence.thresholds)
+
+
+def ongoing_growth(
+    history: Sequence[Point], limit: float, thresholds: DiagnosisThresholds
+) -> MemoryGrowth | None:
+    """The window that leaves the least time, if memory still grows in the shortest window."""
+    windows = _long_windows(history, limit, thresholds)
+    worst = urgency.reaching_limit(windows, thresholds.memory_left_s)
     if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
         return None
     latest = min(windows, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
@@ -196,12 +202,18 @@ def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
 
 
 def _windows(evidence: Evidence) -> list[growth.GrowthWindow]:
+    limit = 0.0 if evidence.memory is None else evidence.memory.limit_bytes
+    return _long_windows(evidence.history, limit, evidence.thresholds)
+
+
+def _long_windows(
+    history: Sequence[Point], limit: float, thresholds: DiagnosisThresholds
+) -> list[growth.GrowthWindow]:
     """The windows of the history that are long enough to be judged."""
-    if not evidence.history or evidence.memory is None or evidence.memory.limit_bytes <= 0:
+    if not history or limit <= 0:
         return []
-    now, limit = evidence.history[-1].at, evidence.memory.limit_bytes
-    found = growth.windows(evidence.history, now, limit)
-    return [each for each in found if each.seconds >= evidence.thresholds.history_min_s]
+    found = growth.windows(history, history[-1].at, limit)
+    return [each for each in found if each.seconds >= thresholds.history_min_s]
 
 
 def _steady(samples: Sequence[Point]) -> bool:

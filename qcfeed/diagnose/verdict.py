@@ -92,6 +92,7 @@ def diagnose(
         checks=list(_examined(evidence)),
         skipped=evidence.skipped,
         drill=evidence.status.drill if evidence.status is not None else None,
+        saved_evidence=evidence.status.saved_evidence if evidence.status is not None else None,
     )
 
 

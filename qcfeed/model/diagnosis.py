@@ -6,6 +6,7 @@ import msgspec
 
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.model.answer import Answer
+from qcfeed.model.status import SavedEvidence
 
 
 class Symptom(msgspec.Struct, kw_only=True):
@@ -74,3 +75,5 @@ class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/3"):
     checks: list[Looked]
     skipped: list[str]
     drill: str | None = None
+    saved_evidence: SavedEvidence | None = None
+    """The latest bundle that the service saved by itself."""

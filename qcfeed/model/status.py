@@ -86,6 +86,15 @@ class ExposureGap(msgspec.Struct, kw_only=True):
     remedy: str
 
 
+class SavedEvidence(msgspec.Struct, kw_only=True):
+    """A bundle that the service has saved by itself. ``file``: its path. ``why``: what made it do so."""
+
+    file: str
+    saved_at: str
+    file_bytes: int
+    why: str
+
+
 class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     version: str
     state: str
@@ -126,6 +135,8 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Why files or URLs with the keys of subscribers are not used as they are now; empty if they are."""
     exposure: list[ExposureGap] = msgspec.field(default_factory=list)
     """What it lacks, if other machines can reach it."""
+    saved_evidence: SavedEvidence | None = None
+    """The latest bundle that the service saved by itself, also before its last start; null if there is none."""
     cluster: ClusterStatus | None = None
     """Of a gateway or feeder: its side of the cluster."""
 

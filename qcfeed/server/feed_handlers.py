@@ -72,6 +72,7 @@ class FeedHandlers:
                 limit_bytes=bound.bytes,
                 limit_source=bound.source,
             ),
+            saved_evidence=service.evidence().latest,
             listening=service.listening,
             upstream=hub.upstream.name,
             upstream_connected=health.connected,

@@ -38,6 +38,7 @@ class ServiceMetrics:
         yield from program.pauses(parts.pauses)
         yield from program.loop_lag(parts.watch)
         yield from self._tasks.read()
+        yield from _evidence(parts)
         yield from _feeds(parts)
         yield from _quotes(parts)
         yield from _connections(parts)
@@ -61,6 +62,12 @@ def _feeds(parts: ServiceParts) -> Iterator[Sample]:
     yield Sample(m.UPSTREAM_INVALID, health.invalid_messages)
     yield Sample(m.SUBSCRIPTIONS, hub.subscriptions)
     yield Sample(m.SUBSCRIPTIONS_ORPHANED, len(hub.orphaned_subscriptions()))
+
+
+def _evidence(parts: ServiceParts) -> Iterator[Sample]:
+    counts = parts.evidence()
+    yield Sample(m.EVIDENCE_SAVED, counts.saved)
+    yield Sample(m.EVIDENCE_FAILED, counts.failed)
 
 
 def _quotes(parts: ServiceParts) -> Iterator[Sample]:

@@ -6,16 +6,25 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qcfeed.config import Config
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.model.cluster import ClusterStatus
-from qcfeed.model.status import Listening
+from qcfeed.model.status import Listening, SavedEvidence
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.server.tls import ServerTls
+
+
+class EvidenceCounts(NamedTuple):
+    """The latest bundle that the service saved by itself; how many since the start, and how often it failed."""
+
+    latest: SavedEvidence | None = None
+    saved: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +49,5 @@ class ServiceParts:
     cluster: Callable[[], ClusterStatus | None]
     tls: Callable[[], ServerTls | None]
     """None for a service without TLS."""
+    evidence: Callable[[], EvidenceCounts]
+    """What the service saved by itself."""

@@ -51,9 +51,10 @@ from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.server.memory_stores import service_stores
-from qcfeed.server.service_parts import ServiceParts
+from qcfeed.server.service_parts import EvidenceCounts, ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.server.tls import ServerTls
+from qcfeed.service.evidence import EvidenceSaver
 from qcfeed.service.http_ports import HttpPorts
 from qcfeed.service.periodic_call import PeriodicCall
 from qcfeed.status_page.source import PageSource
@@ -100,6 +101,7 @@ class Service:
         self.sampler = DiagnosticsSampler(ledger, self.watch, on_snapshot=self.recent.note)
         self._log = log
         self._control: ControlServer | None = None
+        self._evidence: EvidenceSaver | None = None
         self._monitor: aiomonitor.Monitor | None = None
         self._tell_repeats = tell_repeats
         self._exposition = Exposition(self._read)
@@ -139,6 +141,7 @@ class Service:
             http_ended=self._http_ended,
             cluster=self.cluster,
             tls=lambda: self.tls,
+            evidence=self._saved_evidence,
         )
         self.drills: DrillRunner | None = None
         """None if this service does not allow drills."""
@@ -261,6 +264,9 @@ class Service:
         self._control = server
         # The control plane's thread may wait for an action in this loop, so the loop must not block on it.
         parts.push_async_callback(asyncio.to_thread, server.stop)
+        self._evidence = EvidenceSaver(self.config, instance, path, audit, self.recent, self.watch)
+        self._evidence.start()
+        parts.push_async_callback(asyncio.to_thread, self._evidence.stop)
         self.listening.control = str(path)
         self.listening.control_tcp = server.tcp
 
@@ -306,6 +312,9 @@ class Service:
     def _counts(self) -> FeedCounts:
         hub = self.hub
         return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
+
+    def _saved_evidence(self) -> EvidenceCounts:
+        return EvidenceCounts() if self._evidence is None else self._evidence.counts()
 
     def _own_memory(self) -> list[object]:
         return [self.ledger, self.sampler, self.recent, self._log]

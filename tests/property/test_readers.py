@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qcfeed.cli import bundle
 from qcfeed.config import Config
 from qcfeed.config.loading import load_group
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import prometheus_answers as answers
 from qcfeed.model.json_errors import JSON_ERRORS
+from qcfeed.observe import bundle
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.coinbase_book import Product
 from qcfeed.upstreams.replay import load

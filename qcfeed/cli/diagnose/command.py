@@ -9,7 +9,6 @@ import msgspec
 import typer
 
 from qcfeed.cli import cluster, prometheus, saved_files, target
-from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import gather
@@ -19,6 +18,7 @@ from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
+from qcfeed.observe.bundle import DIAGNOSIS
 
 WINDOW = 5.0
 """Seconds between the two snapshots, by default."""

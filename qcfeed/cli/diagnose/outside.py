@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qcfeed.cli.bundle import ALERTS, PROMETHEUS_HISTORY
 from qcfeed.config import PrometheusConfig
 from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.errors import QcfeedError
 from qcfeed.model.alerts import Alerts
 from qcfeed.model.answer import Answer
+from qcfeed.observe.bundle import ALERTS, PROMETHEUS_HISTORY
 
 if TYPE_CHECKING:
     from qcfeed.metrics.prometheus import Prometheus

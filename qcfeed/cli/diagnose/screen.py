@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from qcfeed.cli import target
+from qcfeed.cli.ui.figures import told_evidence
 from qcfeed.cli.ui.table import Line
 from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, printable
@@ -36,9 +37,16 @@ def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(f"and {len(others) - OTHERS_SHOWN} more: use -o wide", "also")
     for finding in diagnosis.to_recheck[: None if full else OTHERS_SHOWN]:
         yield Line(headline(finding), "warning", "yellow", rank=0 if full else WARNING_RANK)
+    yield from _notes(diagnosis, full)
+
+
+def _notes(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
+    """What belongs to no single finding."""
     if diagnosis.drill:
         text = f"{diagnosis.drill} is active: a fault was injected on purpose"
         yield Line(text, "DRILL", "yellow")
+    if diagnosis.saved_evidence is not None:
+        yield Line(told_evidence(diagnosis.saved_evidence), "saved", rank=0 if full else BASIS_RANK)
     if diagnosis.findings:
         yield Line(_basis(diagnosis), "checked", rank=BASIS_RANK)
     for skipped in diagnosis.skipped:

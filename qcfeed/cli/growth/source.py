@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 
 from qcfeed import rfc3339
-from qcfeed.cli.bundle import PROMETHEUS_HISTORY
 from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG, not_with_file
 from qcfeed.cli.saved_files import read, schema_of
@@ -25,6 +24,7 @@ from qcfeed.metrics.saved_timeline import restored
 from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History
 from qcfeed.model.prometheus_history import PrometheusHistory
+from qcfeed.observe.bundle import PROMETHEUS_HISTORY
 
 HOUR = 3_600.0
 _FROM_FILE = "the service's own history, at most one hour"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from qcfeed import rfc3339
 from qcfeed.errors import UsageError
 from qcfeed.model.memory import LargeObject, MemoryPart, MemoryUse
 
@@ -26,8 +25,7 @@ def compared(before: MemoryUse, after: MemoryUse) -> MemoryUse:
     after.parts.sort(key=_growth, reverse=True)
     after.largest.sort(key=_growth, reverse=True)
     after.grown_bytes = after.memory.resident_bytes - before.memory.resident_bytes
-    times = [datetime.fromisoformat(each.taken_at) for each in (before, after)]
-    after.window_s = (times[1] - times[0]).total_seconds()
+    after.window_s = rfc3339.unix(after.taken_at) - rfc3339.unix(before.taken_at)
     return after
 
 

@@ -11,6 +11,7 @@ import msgspec
 from qcfeed.cli.context import Format
 from qcfeed.cli.ui.render import draw_list, show
 from qcfeed.cli.ui.table import Column, Row, Table
+from qcfeed.model.status import SavedEvidence
 
 LEAST_VALUE_WIDTH = 18
 """The narrowest the value column may get, in cells, before the terminal wraps the line itself."""
@@ -75,3 +76,9 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path}.{number}", inner)
     else:
         yield path, value
+
+
+def told_evidence(saved: SavedEvidence) -> str:
+    """Where the service saved evidence by itself, when and why."""
+    at = saved.saved_at.replace("T", " ").removesuffix("Z")
+    return f"{saved.file}, {at} UTC ({saved.why})"

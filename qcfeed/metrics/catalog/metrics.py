@@ -53,6 +53,16 @@ RESIDENT = _gauge("process_resident_memory_bytes", "bytes", "Resident memory siz
 MEMORY_LIMIT = _gauge(
     "qcfeed_memory_limit_bytes", "bytes", "Memory limit of the process (cgroup or machine)."
 )
+EVIDENCE_SAVED = _counter(
+    "qcfeed_evidence_saved_total",
+    "bundles",
+    "Bundles of evidence that the service saved by itself, because memory came near its limit.",
+)
+EVIDENCE_FAILED = _counter(
+    "qcfeed_evidence_failed_total",
+    "attempts",
+    "Attempts to save evidence that failed, for example because the disk is nearly full.",
+)
 GC_COLLECTIONS = _counter(
     "qcfeed_gc_collections_total", "collections", "Garbage collections.", "generation"
 )

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import bundle, saved_files
-from qcfeed.cli.bundle import Manifest
+from qcfeed.cli import saved_files
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
 from qcfeed.errors import NotFoundError, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.orphans import Orphans
 from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.tasks import TasksByLocation
+from qcfeed.observe import bundle
+from qcfeed.observe.bundle import Manifest
 
 NONE = b'{"schema":"qcfeed.orphans/3","total":0,"orphans":[]}'
 

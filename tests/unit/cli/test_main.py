@@ -185,7 +185,7 @@ def test_subcommands_are_listed_without_being_imported_and_say_the_same_themselv
         for name in (*group.listed, "export", "windows", "trees", "by_label")
     }
     assert modules.isdisjoint(own)
-    assert modules.isdisjoint({"qcfeed.cli.bundle", "tarfile", "gzip"})
+    assert modules.isdisjoint({"qcfeed.observe.bundle", "tarfile", "gzip"})
     for name, short in group.listed.items():
         assert " ".join((group.load(name).help or "").split()).startswith(short)
 
