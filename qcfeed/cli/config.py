@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,6 +22,7 @@ from qcfeed.config.contexts import Context
 from qcfeed.config.credentials import unsecret
 from qcfeed.config.option import Option, convert, toml
 from qcfeed.doctor import exposure
+from qcfeed.errors import NotFoundError, UsageError
 
 app = new_app()
 
@@ -62,15 +64,17 @@ def _values(*, origin: bool) -> Table[Value]:
     )
 
 
-CONTEXTS: Table[Context] = Table(
-    (
-        Column("context", "name"),
-        Column("service", least=20),
-        Column("prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
-        Column("token_file", least=20, rank=2),
-    ),
-    identity=lambda c: c.name,
-)
+def _contexts_table(current: str | None) -> Table[Context]:
+    return Table(
+        (
+            Column("context", "name"),
+            Column("service", least=20),
+            Column("current", value=lambda c: "*" if c.name == current else ""),
+            Column("prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
+            Column("token_file", least=20, rank=2),
+        ),
+        identity=lambda c: c.name,
+    )
 
 
 def show(
@@ -183,9 +187,13 @@ def check(
 def path(ctx: typer.Context) -> None:
     """Print the path of the configuration file, whether it exists or not.
 
+    On stderr also the current context, if it sets one.
+
     Exit status: 0.
     """
     emit(str(loading.file_in_use(options(ctx).config)))
+    if (current := contexts.current(file=options(ctx).config)) is not None:
+        say(f"current context: {current}")
 
 
 @app.command(
@@ -206,17 +214,68 @@ def set_value(
     known = {each.name: each for each in config.all_options()}
     name = key.removeprefix("--").replace("-", "_")
     converted = convert(known, name, value, "the command line")
-    file = loading.file_in_use(options(ctx).config)
-    found = loading.read_file(options(ctx).config) if file.exists() else None
-    text = file.read_text(encoding="utf-8") if found else ""
-    changed = config_edit.with_value(text, name, converted)
     for group in config.GROUPS:
         if name in {each.name for each in config.options(group)}:
             group(**{name: converted})  # raises ConfigError outside its bounds
+    file = _edit(ctx, lambda text: config_edit.with_value(text, name, converted))
+    say(f"{file} sets {name} now; a service reads it when it starts")
+
+
+def _edit(ctx: typer.Context, change: Callable[[str], str]) -> Path:
+    """Change the text of the configuration file, which is created if it does not exist; its path."""
+    file = loading.file_in_use(options(ctx).config)
+    found = loading.read_file(options(ctx).config) if file.exists() else None
+    changed = change(file.read_text(encoding="utf-8") if found else "")
     output_files.make_directory(file.parent)
     mode = file.stat().st_mode & 0o777 if file.exists() else output_files.PRIVATE
     output_files.write(file, changed.encode(), force=True, mode=mode)
-    say(f"{file} sets {name} now; a service reads it when it starts")
+    return file
+
+
+@app.command(
+    name="use-context",
+    epilog=examples("qcfeed config use-context prod", "qcfeed config use-context --unset"),
+)
+def use_context(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONTEXT]", help="Name of the context.", show_default=False),
+    ] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Use no context by default.")] = False,
+) -> None:
+    """Make a context the default: for every command that names no service.
+
+    Commands then say on stderr which service they ask. Precedence, highest first: the options
+    --context, --instance, --socket and --url; their environment variables; this context; the only
+    service on this machine.
+
+    Exit status: 0; 2 if there is no such context.
+    """
+    if (name is None) != unset:
+        raise UsageError(
+            "name a context, or give --unset", hint="`qcfeed config contexts` lists them"
+        )
+    if name is None:
+        file = _edit(ctx, lambda text: config_edit.without(text, loading.CURRENT_CONTEXT))
+        say(f"{file} sets no current context now")
+        return
+    found = contexts.find(name, file=options(ctx).config)
+    file = _edit(ctx, lambda text: config_edit.with_value(text, loading.CURRENT_CONTEXT, name))
+    say(f"commands that name no service ask {name} now: {unsecret(found.service)} ({file})")
+
+
+@app.command(name="current-context", epilog=examples("qcfeed config current-context"))
+def current_context(ctx: typer.Context) -> None:
+    """Print the name of the current context.
+
+    Exit status: 0; 2 if none is set.
+    """
+    if (current := contexts.current(file=options(ctx).config)) is None:
+        raise NotFoundError(
+            "no current context is set", hint="`qcfeed config use-context NAME` sets one"
+        )
+    emit(current)
 
 
 @app.command(
@@ -234,6 +293,9 @@ def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         say(f"no contexts: {loading.file_in_use(options(ctx).config)} has no [contexts.NAME]")
         say("  next: `qcfeed config init - | tail -20` shows how to declare one")
         return
+    current = contexts.current(file=options(ctx).config)
     rows = [{"name": each.name, **each.public_settings()} for each in found]
-    raw = json.dumps({"schema": "qcfeed.contexts/1", "contexts": rows}).encode()
-    show_table(output, CONTEXTS, found, raw=raw)
+    raw = json.dumps(
+        {"schema": "qcfeed.contexts/1", "current_context": current, "contexts": rows}
+    ).encode()
+    show_table(output, _contexts_table(current), found, raw=raw)

@@ -29,6 +29,16 @@ def with_value(text: str, key: str, value: object) -> str:
     return changed + rest
 
 
+def without(text: str, key: str) -> str:
+    """``text`` without ``key`` before the tables; as it is if it has no such key. Raises as ``with_value``."""
+    _check(text)
+    tables = re.search(r"^\s*\[", text, re.MULTILINE)
+    end = tables.start() if tables else len(text)
+    head = re.sub(rf"^{key}[ \t]*=.*\n?", "", text[:end], count=1, flags=re.MULTILINE)
+    _check(head + text[end:])
+    return head + text[end:]
+
+
 def _check(text: str) -> None:
     try:
         tomllib.loads(text)

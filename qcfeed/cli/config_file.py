@@ -54,7 +54,18 @@ def errors(file: Path | None) -> list[QcfeedError]:
         found += _upstream_errors(loading.load({}, file=file).config)
     known, in_contexts = contexts.read_all(file=file)
     found += [*in_contexts, *(error for each in known for error in _context_errors(each))]
+    found += _current_errors(file)
     return list({str(error): error for error in found}.values())  # each group reports a bad key
+
+
+def _current_errors(file: Path | None) -> list[QcfeedError]:
+    """What is wrong with the current context: it must exist."""
+    try:
+        if (name := contexts.current(file=file)) is not None:
+            contexts.find(name, file=file)
+    except QcfeedError as error:
+        return [error]
+    return []
 
 
 def _context_errors(context: contexts.Context) -> list[QcfeedError]:

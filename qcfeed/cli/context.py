@@ -80,6 +80,8 @@ PROFILES = (TaskFormat.SPEEDSCOPE, TaskFormat.COLLAPSED)
 class Options(NamedTuple):
     """The global options, given before the command. ``timeout`` is in seconds.
 
+    ``current_context``: the context of the configuration file, if no option names a service.
+
     ``token_file`` and ``context_settings`` are set only on the result of ``resolved()``.
     """
 
@@ -89,6 +91,7 @@ class Options(NamedTuple):
     timeout: float = DEFAULT_TIMEOUT
     config: Path | None = None
     context: str | None = None
+    current_context: str | None = None
     cluster: bool = False
     no_pager: bool = False
     verbose: bool = False
@@ -98,24 +101,37 @@ class Options(NamedTuple):
     @property
     def name_a_service(self) -> bool:
         """Whether any of them names a service."""
-        return any((self.instance, self.socket, self.url, self.context))
+        named = (self.instance, self.socket, self.url, self.context, self.current_context)
+        return any(named)
 
     def resolved(self) -> Options:
         """These options with the settings of the context filled in, if one is named.
 
         Raises what contexts.find does, and UsageError if the service is also named another way.
         """
-        if self.context is None:
+        name = self.context or self.current_context
+        if name is None:
             return self
         from qcfeed.config import contexts
-        from qcfeed.errors import UsageError
+        from qcfeed.config.credentials import unsecret
+        from qcfeed.errors import NotFoundError, UsageError
 
         if self.instance or self.socket or self.url:
             raise UsageError(
                 "--context, --instance, --socket and --url each name a service",
                 hint="give only one of them",
             )
-        found = contexts.find(self.context, file=self.config)
+        try:
+            found = contexts.find(name, file=self.config)
+        except NotFoundError as error:
+            if self.context is None:
+                error.hint = (
+                    f"{error.hint}; `qcfeed config use-context` sets another, or --unset none"
+                )
+            raise
+        if self.context is None and not target.current().announced:
+            target.announce()
+            say(f"context {name}: {unsecret(found.service)} (`qcfeed config use-context` set it)")
         return self._replace(
             instance=found.instance,
             socket=found.path("socket"),

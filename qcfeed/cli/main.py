@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from qcfeed import __version__
-from qcfeed.cli import failures, target
+from qcfeed.cli import current_context, failures, target
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.target import PROGRAM
@@ -177,7 +177,7 @@ def _before(
             envvar="QCFEED_CONTEXT",
             show_envvar=False,
             metavar="CONTEXT",
-            help="Remote service, as the configuration file names it.",
+            help="Remote service by its name in the file; see config use-context.",
         ),
     ] = None,
     cluster: Annotated[
@@ -215,9 +215,15 @@ def _before(
         socket = socket if _was_given(ctx, "socket") else None
         url = url if _was_given(ctx, "url") else None
         context = context if _was_given(ctx, "context") else None
+    none_named = not (context or instance or socket or url or cluster)
+    current = current_context.named(config) if none_named else None
     named = {"context": context, "instance": instance, "socket": socket, "url": url}
     target.name_service(
-        ((f"--{name}", value) for name, value in named.items() if _was_given(ctx, name)),
+        # The current context too: a suggested command means the same service, whatever is current then.
+        [
+            *((f"--{name}", value) for name, value in named.items() if _was_given(ctx, name)),
+            *([("--context", current)] if current else []),
+        ],
         config,
         quiet=quiet,
     )
@@ -228,6 +234,7 @@ def _before(
         timeout=timeout,
         config=config,
         context=context,
+        current_context=current,
         cluster=cluster,
         no_pager=no_pager,
         verbose=verbose,

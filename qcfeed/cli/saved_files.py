@@ -229,7 +229,7 @@ def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyA
 
 def first_answer(path: Path, route: str) -> bytes | None:
     """The JSON of the first of two answers to a request that a bundle has; None if it has only one."""
-    from qcfeed.cli import bundle  # imported late: see read
+    from qcfeed.observe import bundle  # imported late: see read
 
     members = bundle.unpack(path, _read_bytes(path)).members
     return members.get(f"{bundle.stem(route)}.first.json")

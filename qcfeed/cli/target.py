@@ -46,7 +46,8 @@ class CommandTarget(NamedTuple):
     """``words``: the options that name the service, as typed; ``config``: the one that names the file.
 
     ``source``: the saved file that is read instead; ``readers``: the commands that it can answer.
-    ``quiet``: no messages, only results and errors.
+    ``quiet``: no messages, only results and errors. ``announced``: whether it was said which service the
+    configuration file names.
     """
 
     words: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class CommandTarget(NamedTuple):
     source: Path | None = None
     readers: frozenset[str] = frozenset()
     quiet: bool = False
+    announced: bool = False
 
 
 _current: ContextVar[CommandTarget] = ContextVar("qcfeed_target", default=CommandTarget())  # noqa: B039 - a named tuple cannot change
@@ -71,6 +73,11 @@ def name_service(
     words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
     named = ("--config", shlex.quote(str(config))) if config else ()
     _current.set(CommandTarget(words, named, quiet=quiet))
+
+
+def announce() -> None:
+    """Note that it was said which service the configuration file names; once per command line."""
+    _current.set(current()._replace(announced=True))
 
 
 @contextlib.contextmanager

@@ -132,6 +132,21 @@ def _tables(file: Path | None, environment: Mapping[str, str]) -> tuple[Path, di
     return path, tables
 
 
+def current(*, environment: Mapping[str, str] = os.environ, file: Path | None = None) -> str | None:
+    """The name of the context that commands use if they name no service; None if the file sets none.
+
+    Raises ConfigError if it is not text. Whether the context exists is for ``find`` to say.
+    """
+    found = loading.read_file(file, environment)
+    name = None if found is None else found[1].get(loading.CURRENT_CONTEXT)
+    if found is not None and name is not None and (not isinstance(name, str) or not name):
+        raise ConfigError(
+            f"{found[0]} sets {loading.CURRENT_CONTEXT} to {clipped(repr(name))}, which is no name",
+            hint="`qcfeed config use-context NAME` sets it, `--unset` removes it",
+        )
+    return name
+
+
 def find(
     name: str, *, environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> Context:

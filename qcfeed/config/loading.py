@@ -28,6 +28,8 @@ DEFAULT = "default"
 """The origin of a value that no source sets."""
 CONTEXTS = "contexts"
 """The table of the configuration file that declares remote services (contexts.py), not options."""
+CURRENT_CONTEXT = "current_context"
+"""The key of the configuration file that names the context for commands that name no service; no option."""
 
 _MAX_BYTES = 65_536
 """The most bytes of a configuration file."""
@@ -172,6 +174,9 @@ def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) 
     return file or (Path(named) if named else default_file(environment))
 
 
+_NO_OPTIONS = frozenset((CONTEXTS, CURRENT_CONTEXT))
+
+
 def _from_file(
     file: Path | None, environment: Mapping[str, str]
 ) -> list[tuple[str, Mapping[str, Any]]]:
@@ -179,7 +184,7 @@ def _from_file(
     if found is None:
         return []
     path, content = found
-    return [(str(path), {key: value for key, value in content.items() if key != CONTEXTS})]
+    return [(str(path), {key: value for key, value in content.items() if key not in _NO_OPTIONS})]
 
 
 def _from_environment(

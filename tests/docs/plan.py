@@ -77,6 +77,7 @@ NOT_RUN = (
     NotRun(EXPOSING, r"issuer\.example\.com", "needs an identity provider; tests/integration/service/test_key_set.py has one"),
     NotRun(EXPOSING, r"--trusted-proxy", f"{PROXIES} runs it behind each proxy"),
     NotRun("docs/how-to/kubernetes.md", "--from night", "the bundle comes out of a pod"),
+    NotRun("docs/how-to/memory.md", "--from 8006-", "tests/integration/service/test_evidence.py reads one"),
     NotRun("docs/how-to/memory.md", "--trace", "asks first; tests/integration/control/test_memory_trace.py does it"),
     NotRun("docs/how-to/scale.md", r"^nats-server ", "the test has one, on a port from the kernel"),
 )  # fmt: skip

@@ -85,6 +85,8 @@ class _Services:
             raise ValueError("nested too deeply") from error
 
     def _service(self) -> ControlConnection:
+        if not self._given and (current := self._current_context()):
+            return self._remote("context", current)
         if not self._given:
             return self._only_one()
         [(name, value)] = self._given.items()
@@ -122,6 +124,16 @@ class _Services:
             file = files.expand(self._config) if self._config else None
             return contexts.read(environment=self._environment, file=file)
         except (OSError, QcfeedError) as error:
+            raise ValueError(error) from error
+
+    def _current_context(self) -> str | None:
+        """The context that commands use if none is named. Raises ValueError if the file is invalid."""
+        from qcfeed.cli import current_context
+        from qcfeed.errors import QcfeedError
+
+        try:
+            return current_context.named(self._config or None)
+        except QcfeedError as error:
             raise ValueError(error) from error
 
     def _only_one(self) -> ControlConnection:

@@ -9,7 +9,6 @@ from typing import TypeVar
 import msgspec
 
 from qcfeed.cli import saved_files, target
-from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.top.observer import Away, ListTarget, Observer, ServiceSnapshot
 from qcfeed.control.routes import HISTORY, SUBSCRIBERS, TASKS_BY_LOCATION
 from qcfeed.errors import NotFoundError, QcfeedError
@@ -20,6 +19,7 @@ from qcfeed.model.history import History
 from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.tasks import TasksByLocation
+from qcfeed.observe.bundle import DIAGNOSIS
 from qcfeed.observe.recent import RecentSnapshots
 from qcfeed.observe.tracker import Tracked, health
 
