@@ -62,4 +62,4 @@ def _toctree(caption: str, pages: str, *options: str) -> str:
     return "\n```{toctree}\n" + "\n".join([":hidden:", *head, *options, "", pages]) + "\n```\n"
 
 
-html_extra_path = ["llms.txt", "schemas.json"]
+html_extra_path = ["asyncapi.json", "llms.txt", "schemas.json"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import dashboard  # beside this file
+import asyncapi  # beside this file
+import dashboard
 import llms
 import schemas
 
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
     files[ROOT / "docs" / "reference" / "cli.md"] = reference()
     files[ROOT / "docs" / "reference" / "metrics.md"] = page()
     files[ROOT / "docs" / "schemas.json"] = schemas.render()
+    files[ROOT / "docs" / "asyncapi.json"] = asyncapi.render()
     files[ROOT / "docs" / "llms.txt"] = llms.render()
     files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()
     files[ROOT / "qcfeed" / "artifacts" / "dashboard.json"] = dashboard.render()

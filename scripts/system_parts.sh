@@ -41,6 +41,12 @@ if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; the
   fi
 fi
 
+# The schema of AsyncAPI, by its authors: docs/asyncapi.json is validated with it.
+if [ ! -d .tools/node_modules/@asyncapi/specs ] && command -v npm >/dev/null; then
+  npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools @asyncapi/specs@6 >/dev/null 2>&1 ||
+    echo "could not install @asyncapi/specs"
+fi
+
 # Autobahn's TestSuite, for tests/conformance. It needs pip.
 if [ -x .venv/bin/python ]; then
   .venv/bin/python scripts/autobahn.py .tools/autobahn || true
