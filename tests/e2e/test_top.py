@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from qcfeed.errors import ExitStatus
+from tests.support.nats_cluster import feeder, gateway, watching
+from tests.support.nats_server import nats_server, needs_nats
 from tests.support.shell import QCFEED, qcfeed, serving
 from tests.support.terminal import terminal
 
@@ -81,3 +83,31 @@ def test_a_terminal_without_a_cursor_is_refused(tmp_path: Path) -> None:
         seat.type(f"TERM=dumb {shlex.quote(str(QCFEED))} top; echo left $?")
         seat.see(f"left {ExitStatus.USAGE:d}")
         assert "TERM=dumb" in seat.see("qcfeed diagnose")
+
+
+@needs_nats
+def test_a_cluster_on_one_screen_with_who_does_not_answer(tmp_path: Path) -> None:
+    pytest.importorskip("nats", reason="pip install 'qcfeed[cluster]'")
+    with (
+        nats_server(tmp_path / "nats") as server,
+        feeder(tmp_path, "f", server.url, "--lease", "1"),
+        gateway(tmp_path, "g", server.url) as serving,
+        watching(serving) as reader,
+        terminal(tmp_path) as seat,
+    ):
+        reader.quote()
+        seat.type(f"{shlex.quote(str(QCFEED))} --cluster top --every 0.5; echo left $?")
+        seat.see("HEALTHY")
+        screen = seat.see("share 1/1  f, epoch ")
+        assert max(map(len, screen.splitlines())) <= 80
+        assert "no standby" in screen
+        [row] = [line for line in screen.splitlines() if line.split()[:1] == ["g"]]
+        assert row.split()[1:4] == ["gateway", "serving", "1"]
+        serving.process.send_signal(signal.SIGSTOP)
+        try:
+            seat.see("NO ANSWER  g:")
+            assert "HEALTHY" not in seat.see("INCOMPLETE")
+            seat.press("q")
+            seat.see(f"left {ExitStatus.OK:d}")
+        finally:
+            serving.process.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -26,6 +27,8 @@ from qcfeed.model.cluster_answers import ClusterAnswers, MemberAnswer, Unanswere
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 _AT_ONCE = 16
+GIVEN_UP_S = 0.5
+"""Seconds to wait for an instance that did not answer before."""
 
 
 class Reply(NamedTuple):
@@ -59,21 +62,29 @@ class LocalMembers:
 
     def __init__(self, group: str | None, timeout: float) -> None:
         """Raises UnreachableError if none runs."""
+        self._group = group
         self._timeout = timeout
-        running = paths.running_instances()
+        self._given_up: set[str] = set()
+        """Instances that did not answer in time once: later requests hardly wait for them."""
+        self._names()
+
+    def _names(self) -> list[str]:
+        """Those that run now. Raises UnreachableError if none does."""
+        group, running = self._group, paths.running_instances()
         supervisors = paths.supervisors(running)
-        self._names = [
+        names = [
             each.name
             for each in running
             if each.name not in supervisors
             and (group is None or each.name == group or paths.is_worker(each.name, group))
         ]
-        if not self._names:
+        if not names:
             of = f" of {group}" if group else ""
             raise UnreachableError(
                 f"no instance{of} runs here",
                 hint="`qcfeed serve --workers 2` starts some; --cluster-servers names those on NATS",
             )
+        return names
 
     def ask(self, path: str, params: dict[str, Any]) -> Sequence[Reply]:
         return self._all(lambda client: client.fetch(path, **params))
@@ -83,17 +94,21 @@ class LocalMembers:
 
     def _all(self, request: Callable[[ControlClient], bytes]) -> Sequence[Reply]:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(threads.map(lambda name: self._one(name, request), self._names))
+            return list(threads.map(lambda name: self._one(name, request), self._names()))
 
     def _one(
         self, name: str, request: Callable[[ControlClient], bytes], *, longer: float = 0.0
     ) -> Reply:
+        timeout = GIVEN_UP_S if name in self._given_up else self._timeout + longer
         try:
             address = Address(socket=paths.socket_path(name))
-            client = ControlClient(address, timeout=self._timeout + longer)
-            return Reply(name, request(client))
+            answer = request(ControlClient(address, timeout=timeout))
         except QcfeedError as error:
+            if isinstance(error, TimedOutError):
+                self._given_up.add(name)
             return Reply(name, error=error)
+        self._given_up.discard(name)
+        return Reply(name, answer)
 
 
 class NatsMembers:
@@ -162,9 +177,10 @@ class Answers(Generic[AnyAnswer]):
         return bool(self.unanswered)
 
 
-def members(ctx: typer.Context) -> Members:
-    """The instances that the global options name."""
+def members(ctx: typer.Context, *, at_most: float = math.inf) -> Members:
+    """The instances that the global options name. ``at_most``: seconds to wait for each answer."""
     given = options(ctx)
+    given = given._replace(timeout=min(given.timeout, at_most))
     where = loading.load_group(ClusterConfig, {}, file=given.config).config.cluster_servers
     if where is None:
         return LocalMembers(given.instance, given.timeout)

@@ -40,13 +40,13 @@ ORPHAN_TABLE: Table[ClusterOrphan] = Table(
 )
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     orphans: list[ClusterOrphan]
     feeds: Answers[Feeds]
     views: Answers[ClusterView]
 
 
-def look(everyone: Members, silence: Silence) -> _Look:
+def look(everyone: Members, silence: Silence) -> Look:
     """The differences between the views now. ``silence`` notes whose view is missing."""
     # Feeds first: a feed that starts in between has its lease and its subscribers already.
     feeds = Answers(everyone.ask(FEEDS, {}), Feeds)
@@ -61,7 +61,7 @@ def look(everyone: Members, silence: Silence) -> _Look:
         for each in feeds.good
         if each.member in by_member
     ]
-    return _Look(cluster_orphans.orphans(seen, len(silence)), feeds, views)
+    return Look(cluster_orphans.orphans(seen, len(silence)), feeds, views)
 
 
 def orphans(ctx: typer.Context, output: Format, *, reap: bool) -> None:

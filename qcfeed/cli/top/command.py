@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qcfeed.cli import target
+from qcfeed.cli import cluster, target
 from qcfeed.cli.context import client, examples, new_app
 from qcfeed.cli.saved_files import From
 from qcfeed.cli.top import keys
-from qcfeed.cli.top.theme import ThemeName, ask_terminal, choose
+from qcfeed.cli.top.theme import Theme, ThemeName, ask_terminal, choose
 from qcfeed.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
+    from qcfeed.cli.cluster.members import Members
+    from qcfeed.cli.top.cluster_screen import ClusterTop
     from qcfeed.cli.top.observer import Observer
+    from qcfeed.cli.top.screen import Top
 
 EVERY = 2.0
 """Seconds between two refreshes, by default."""
+
+CLUSTER_TIMEOUT = 2.0
+"""Seconds to wait for an instance of a cluster: the screen and the key q must not wait for long."""
 
 ALTERNATIVES = "use `qcfeed diagnose` or `qcfeed tasks --watch` instead"
 HELP = f"""Show a live full-screen view of a service, with keys to inspect and to act.
@@ -32,6 +38,9 @@ that was written, and acts on nothing.
 
 Colours suit the terminal's background: it is asked, unless $COLORFGBG tells, NO_COLOR is set, or
 --theme is given.
+
+With --cluster it shows all instances: role and state of each, the owner and epoch of each share,
+subscriptions, quotes per second, orphans between them, and who does not answer; it changes nothing.
 
 Keys: {keys.sentence()}.
 
@@ -49,6 +58,7 @@ app = new_app()
         "qcfeed --instance billing top        # a program that uses qcfeed.attach()",
         "qcfeed top --theme light",
         "qcfeed top --from night.tar.gz       # a bundle of `qcfeed report --bundle`",
+        "qcfeed --cluster top                 # all instances: owners, orphans, who does not answer",
         "NO_COLOR=1 qcfeed top",
     ),
 )
@@ -67,7 +77,38 @@ def top(
         raise UsageError("top needs a terminal", hint=ALTERNATIVES)
     if os.environ.get("TERM") == "dumb":
         raise UsageError("this terminal cannot move the cursor (TERM=dumb)", hint=ALTERNATIVES)
-    _run(ctx, every, theme, source)
+    if cluster.is_asked(ctx, **{"from": source}):
+        _run_cluster(ctx, every, theme)
+    else:
+        _run(ctx, every, theme, source)
+
+
+def _run_cluster(ctx: typer.Context, every: float, wanted: ThemeName) -> None:
+    from qcfeed.cli.cluster.members import members
+    from qcfeed.cli.top.cluster_observer import ClusterObserver
+    from qcfeed.cli.top.cluster_screen import ClusterTop
+    from qcfeed.cli.ui.sparkline import blocks_for
+
+    def connect() -> Members:
+        return members(ctx, at_most=CLUSTER_TIMEOUT)
+
+    connect()  # raises if there is nobody, before the screen is drawn
+    blocks, theme = blocks_for(sys.stdout.encoding), _theme(wanted)
+    _show(ClusterTop(ClusterObserver(connect), every=every, blocks=blocks, theme=theme))
+
+
+def _theme(wanted: ThemeName) -> Theme:
+    # NO_COLOR is asked for without a question to the terminal: there is nothing to choose.
+    ask = (lambda: b"") if os.environ.get("NO_COLOR") else ask_terminal
+    return choose(wanted, os.environ, ask)
+
+
+def _show(screen: Top | ClusterTop) -> None:
+    screen.run(mouse=False)
+    if screen.fault is not None:
+        raise screen.fault
+    if screen.return_code:
+        raise typer.Exit(ExitStatus.BUG)
 
 
 def _run(ctx: typer.Context, every: float, wanted: ThemeName, source: Path | None) -> None:
@@ -77,15 +118,8 @@ def _run(ctx: typer.Context, every: float, wanted: ThemeName, source: Path | Non
 
     observer = _observer(ctx, source)
     observer.process_id()  # raises if there is no service, before the screen is drawn
-    # NO_COLOR is asked for without a question to the terminal: there is nothing to choose.
-    ask = (lambda: b"") if os.environ.get("NO_COLOR") else ask_terminal
-    theme = choose(wanted, os.environ, ask)
-    screen = Top(observer, every=every, blocks=blocks_for(sys.stdout.encoding), theme=theme)
-    screen.run(mouse=False)
-    if screen.fault is not None:
-        raise screen.fault
-    if screen.return_code:
-        raise typer.Exit(ExitStatus.BUG)
+    blocks, theme = blocks_for(sys.stdout.encoding), _theme(wanted)
+    _show(Top(observer, every=every, blocks=blocks, theme=theme))
 
 
 def _observer(ctx: typer.Context, source: Path | None) -> Observer:
