@@ -77,7 +77,7 @@ def _show_group(ctx: typer.Context, output: Format) -> bool:
 
 
 def _of_instance(name: str, suggestions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(text.replace("`qcfeed ", f"`qcfeed --instance {name} ") for text in suggestions)
+    return tuple(target.of_instance(text, name) for text in suggestions)
 
 
 app.command(

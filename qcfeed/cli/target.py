@@ -139,6 +139,20 @@ def in_text(text: str) -> str | None:
     return _SUGGESTED.sub(lambda match: f"`{found[match[1]]}`", text)
 
 
+def of_instance(text: str, name: str) -> str:
+    """``text`` with every suggested command for this instance, unless it is for all or asks no service."""
+
+    def named(found: re.Match[str]) -> str:
+        options, words = _parted(found[1])
+        if _ALL in options or not words or words[0] in _LOCAL or _NAMING & set(options):
+            return found[0]
+        return (
+            f"`{PROGRAM} --instance {shlex.quote(name)} {found[1].removeprefix(PROGRAM).strip()}`"
+        )
+
+    return _SUGGESTED.sub(named, text)
+
+
 def moment(seconds: float, taken_at: str) -> str:
     """When something was that happened ``seconds`` before an answer: ``5m ago``, or of a file, its time."""
     if current().source is None:

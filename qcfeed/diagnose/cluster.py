@@ -32,9 +32,12 @@ class MemberView(NamedTuple):
 
 
 def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[ClusterFinding]:
-    """What two looks show, the most serious first. Counters are judged by how they grew in between."""
+    """What two looks show, the most serious first. Counters are judged by how they grew in between.
+
+    What one look shows alone may be a change of the owner that was just going on.
+    """
     earlier = {member.name: member for member in before}
-    found = [*_two_owners(now), *_no_owner(now)]
+    found = [*_two_owners(before, now), *_no_owner(before, now)]
     for member in now:
         if member.part is not None:
             was = earlier.get(member.name)
@@ -42,13 +45,12 @@ def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[Cl
     return found
 
 
-def _two_owners(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
-    by_share: defaultdict[str, list[MemberView]] = defaultdict(list)
-    for member in members:
-        if member.owns and member.part is not None:
-            by_share[member.part.symbol_share or "1/1"].append(member)
-    for share, owners in by_share.items():
-        if len(owners) > 1:
+def _two_owners(
+    before: Sequence[MemberView], now: Sequence[MemberView]
+) -> Iterator[ClusterFinding]:
+    earlier = _owners(before)
+    for (servers, share), owners in _owners(now).items():
+        if len(owners) > 1 and len(earlier[servers, share]) > 1:
             names = ", ".join(f"{each.name} (epoch {_epoch(each)})" for each in owners)
             newest = max(owners, key=_epoch)
             others = [each.name for each in owners if each is not newest]
@@ -56,13 +58,25 @@ def _two_owners(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
                 rule="two owners", member=None,
                 what=f"{len(owners)} feeders believe they own share {share}: {names};"
                 " gateways accept only the highest epoch",
-                hint=f"restart {', '.join(others)}: is its clock or its process stopped at times?",
+                hint=f"stop {', '.join(others)}; are the NATS servers one cluster, and do clocks stand still?",
             )  # fmt: skip
 
 
-def _no_owner(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
-    feeders = _of_role(members, FEEDER)
-    if not any(member.owns for member in feeders) and (waiting := _of_role(members, GATEWAY)):
+def _owners(
+    members: Sequence[MemberView],
+) -> defaultdict[tuple[frozenset[str], str], list[MemberView]]:
+    """The owners of each share, on the same NATS servers in whatever order."""
+    found: defaultdict[tuple[frozenset[str], str], list[MemberView]] = defaultdict(list)
+    for member in members:
+        if member.owns and member.part is not None:
+            servers = frozenset(member.part.servers.partition("://")[2].split(","))
+            found[servers, member.part.symbol_share or "1/1"].append(member)
+    return found
+
+
+def _no_owner(before: Sequence[MemberView], now: Sequence[MemberView]) -> Iterator[ClusterFinding]:
+    feeders, waiting = _of_role(now, FEEDER), _of_role(now, GATEWAY)
+    if waiting and not any(member.owns for member in (*before, *now)):
         wanted = sum(member.status.subscriptions for member in waiting)
         problems = [
             member.part.problem for member in feeders if member.part and member.part.problem
@@ -73,6 +87,17 @@ def _no_owner(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
             what=f"no feeder publishes, while gateways have {wanted:,} subscriptions: {why}",
             hint="`qcfeed --cluster status` lists the feeders; `qcfeed feeder` starts one",
         )  # fmt: skip
+        return
+    earlier = {member.name: member.part for member in before}
+    for member in waiting:
+        was = earlier.get(member.name)
+        if member.part and was and min(member.part.shares_without_owner, was.shares_without_owner):
+            yield ClusterFinding(
+                rule="no owner", member=member.name,
+                what=f"it hears no owner of {member.part.shares_without_owner:,} shares:"
+                f" {member.part.problem or 'none announces itself'}",
+                hint="`qcfeed --cluster status` lists the feeders; `qcfeed feeder --share N/M` starts one",
+            )  # fmt: skip
 
 
 def _of_member(
@@ -97,7 +122,7 @@ def _of_member(
         )  # fmt: skip
     if (rejected := part.epochs_rejected - was.epochs_rejected) > 0:
         yield ClusterFinding(
-            rule="old owner publishes", member=name,
+            rule="former owner publishes", member=name,
             what=f"it refused {rejected:,} quotes of an epoch that is over, between two looks",
             hint="`qcfeed --cluster status` shows the feeders; restart the one that is not the owner",
         )  # fmt: skip

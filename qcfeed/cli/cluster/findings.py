@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.cluster import looks
 from qcfeed.cli.cluster.looks import Silence
 from qcfeed.cli.cluster.members import Answers, members
@@ -24,7 +25,7 @@ FINDING_TABLE: Table[ClusterFinding] = Table(
         Column("rule", least=10),
         Column("member", header="INSTANCE"),
         Column("what", least=24),
-        Column("hint", header="NEXT", least=20),
+        Column("hint", header="NEXT", show=lambda hint: target.in_text(hint) or hint, least=20),
     ),
     identity=lambda finding: finding.rule,
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.cluster.members import Answered, Answers, ask
 from qcfeed.cli.context import Format, say
 from qcfeed.cli.feeds import FEED_TABLE
@@ -102,13 +103,11 @@ def status(ctx: typer.Context, output: Format) -> None:
         for what, suggestions in findings(row.status) if row.status else ():
             wrong = True
             say(f"finding: {row.member}: {what}")
-            say(f"  next: {', then '.join(_named(each, row.member) for each in suggestions)}")
+            name = row.member.partition("@")[0]  # as its own machine knows it
+            named = [target.of_instance(each, name) for each in suggestions]
+            say(f"  next: {', then '.join(named)}")
     if wrong:
         raise typer.Exit(ExitStatus.FINDINGS)
-
-
-def _named(text: str, member: str) -> str:
-    return text.replace("`qcfeed ", f"`qcfeed --instance {member} ")
 
 
 def feeds(ctx: typer.Context, output: Format) -> None:

@@ -148,3 +148,26 @@ def test_a_command_that_is_for_the_target_already_stays_as_it_is(
         assert once is not None
         assert target.addressed(once) == once
         assert target.in_text(f"next: `{once}`") == f"next: `{once}`"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("see `qcfeed feeds`", "see `qcfeed --instance 8006-2 feeds`"),
+        ("`qcfeed --cluster orphans --reap`", "`qcfeed --cluster orphans --reap`"),
+        ("`qcfeed runbook QcfeedNoOwner`", "`qcfeed runbook QcfeedNoOwner`"),
+    ],
+)
+def test_a_suggestion_names_one_of_several_instances_where_that_means_something(
+    text: str, named: str
+) -> None:
+    assert target.of_instance(text, "8006-2") == named
+
+
+def test_a_command_for_all_instances_does_not_name_one() -> None:
+    with target.command_line():
+        target.name_service([("--instance", "g")], "c.toml")
+        assert (
+            target.addressed("qcfeed --cluster orphans")
+            == "qcfeed --config c.toml --cluster orphans"
+        )

@@ -54,17 +54,32 @@ def test_a_healthy_cluster_has_no_findings() -> None:
 
 
 def test_two_owners_of_one_share_are_told_with_the_one_to_restart() -> None:
-    [found] = cluster.findings([], [feeder("new", epoch=9), feeder("old", epoch=7)])
+    members = [feeder("new", epoch=9), feeder("old", epoch=7)]
+    assert cluster.findings(members[:1], members) == [], "the owner was just changing"
+    [found] = cluster.findings(members, members)
     assert found.rule == "two owners"
     assert "new (epoch 9), old (epoch 7)" in found.what
-    assert found.hint.startswith("restart old:")
+    assert found.hint.startswith("stop old;")
 
 
 def test_owners_of_different_shares_are_no_conflict() -> None:
     other = feeder("b")
     assert other.status.cluster is not None
     other.status.cluster.symbol_share = "2/2"
-    assert rules([], [feeder("a"), other]) == []
+    assert rules([feeder("a"), other], [feeder("a"), other]) == []
+
+
+def test_two_clusters_on_one_machine_have_an_owner_each() -> None:
+    other = feeder("b")
+    assert other.status.cluster is not None
+    other.status.cluster.servers = "nats://other:4222"
+    assert rules([feeder("a"), other], [feeder("a"), other]) == []
+
+
+def test_a_share_that_a_gateway_hears_no_owner_of_is_told_if_it_lasts() -> None:
+    calm, waiting = gateway("g"), gateway("g", shares_without_owner=1)
+    assert rules([calm, feeder("f")], [waiting, feeder("f")]) == []
+    assert rules([waiting, feeder("f")], [waiting, feeder("f")]) == [("no owner", "g")]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +112,7 @@ def test_a_broker_that_is_away_is_told_only_of_those_that_need_it() -> None:
     [
         ("slow_drops", "gateway lags"),
         ("quotes_skipped", "gateway lags"),
-        ("epochs_rejected", "old owner publishes"),
+        ("epochs_rejected", "former owner publishes"),
         ("renewals_missed", "lease renewals missed"),
     ],
 )
