@@ -61,6 +61,8 @@ class LargeObject(msgspec.Struct, kw_only=True):
 class MemoryUse(Answer, kw_only=True, tag="qcfeed.memory/1"):
     """What the memory is made of. Sizes of tasks and objects are estimates from samples.
 
+    ``complete``: whether everything was visited; if not, the figures of types are lower bounds.
+
     ``explained_bytes``: the sum of ``parts``. ``unseen``: what cannot be seen, in sentences.
     ``window_s``: the time between two looks; null after one look.
     """
@@ -71,6 +73,7 @@ class MemoryUse(Answer, kw_only=True, tag="qcfeed.memory/1"):
     parts: list[MemoryPart]
     largest: list[LargeObject]
     unseen: list[str]
+    complete: bool = True
     window_s: float | None = None
     grown_bytes: int | None = None
     """How much resident memory grew between the two looks."""

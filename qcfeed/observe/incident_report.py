@@ -85,7 +85,7 @@ def collect(
     part("ended tasks", routes.TASKS_ENDED, TasksEnded)
     part("failures", routes.TASKS_FAILURES, TaskFailures)
     if limits.memory:
-        part("memory", routes.MEMORY, MemoryUse)
+        material.memory = part("memory", routes.MEMORY, MemoryUse)
     part("metrics", routes.METRICS, Metrics)
     material.dropped += [*collector.skipped(), *left_out]
     return material

@@ -26,6 +26,7 @@ SECTIONS = [
     "Alert details",
     "Timeline",
     "Task growth",
+    "Memory",
     "Subscriptions",
     "Quote staleness",
     "Task dump",

@@ -106,6 +106,8 @@ def _summary(answer: MemoryUse) -> Iterator[str]:
         yield (
             f"memory grew by {_signed(answer.grown_bytes)} within {formats.age(answer.window_s)}"
         )
+        if not answer.complete:
+            yield "types are not compared: a look ended before it had visited everything"
     unexplained = memory.resident_bytes - answer.explained_bytes
     if unexplained > 0:
         yield f"not explained: {formats.size(unexplained)}. It may be:"
@@ -117,9 +119,13 @@ def _summary(answer: MemoryUse) -> Iterator[str]:
     yield f"next: {_next(answer)}"
 
 
+def _weight(part: MemoryPart) -> tuple[int, int]:
+    return part.grown_bytes or 0, part.bytes
+
+
 def _next(answer: MemoryUse) -> str:
     """What to type about the part that is largest, or that grew most."""
-    first = max(answer.parts, key=lambda part: part.grown_bytes or part.bytes, default=None)
+    first = max(answer.parts, key=_weight, default=None)
     if first is not None and first.kind is MemoryKind.TASKS:
         return "`qcfeed tasks --window 30s`, then `qcfeed orphans`"
     if first is not None and first.kind is MemoryKind.STORE:

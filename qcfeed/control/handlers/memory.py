@@ -65,6 +65,7 @@ class _Handlers:
                 for each in report.largest
             ],
             unseen=list(_unseen(report)),
+            complete=report.complete,
         )
 
     async def trace(self, request: TraceRequest) -> MemoryTrace:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.model.diagnosis import Diagnosis
+from qcfeed.model.memory import MemoryUse
 from qcfeed.model.report import AuditEntries, Configuration, Log
 from qcfeed.model.stacks import Stacks
 from qcfeed.model.tasks import Tasks
@@ -25,4 +26,5 @@ class Material:
     log: Log | None = None
     actions: AuditEntries | None = None
     config: Configuration | None = None
+    memory: MemoryUse | None = None
     dropped: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.diagnose.report import task_sections, time_sections
+from qcfeed.diagnose.report import memory_section, task_sections, time_sections
 from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Text
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import headline
@@ -26,6 +26,7 @@ def blocks(material: Material) -> list[Block]:
         _details,
         time_sections.timeline,
         task_sections.growth,
+        memory_section.made_of,
         _subscriptions,
         _staleness,
         task_sections.dump,

@@ -55,6 +55,19 @@ def test_two_looks_tell_what_grew_most_first() -> None:
     assert found.largest[0].grown_bytes == 5
 
 
+def test_types_are_not_compared_if_a_look_ended_early() -> None:
+    lists = [[LargeObject(reached_by="app.seen", type="list", items=9, bytes=n)] for n in (4, 9)]
+    tasks = [part("app.py:7", size, MemoryKind.TASKS) for size in (MB, 3 * MB)]
+    before = use(part("dict", 10 * MB), tasks[0], complete=False, largest=lists[0])
+    after = use(part("dict", 20 * MB), tasks[1], largest=lists[1])
+    found = compared(before, after)
+    assert [(each.name, each.grown_bytes) for each in found.parts] == [
+        ("app.py:7", 2 * MB), ("dict", None),
+    ]  # fmt: skip
+    assert found.largest[0].grown_bytes == 5
+    assert not found.complete
+
+
 def test_looks_at_two_processes_are_not_compared() -> None:
     other = use()
     other.pid = 2
