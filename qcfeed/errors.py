@@ -6,8 +6,11 @@ change next. ``code`` is stable and for programs; ``exit_status`` is the exit st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
+
+from qcfeed.closest import closest
 
 
 class ExitStatus(IntEnum):
@@ -71,11 +74,17 @@ NAMED = 5
 """The number of missing things that an error names; the rest is counted."""
 
 
-def not_found(what: str, *names: object, where: str = "", hint: str) -> NotFoundError:
+def not_found(
+    what: str, *names: object, where: str = "", hint: str, known: Iterable[str] = ()
+) -> NotFoundError:
     """The error for things that were named and do not exist, worded alike for all of them.
 
-    ``what``: the kind of thing, for example ``live task``. ``hint`` says what lists those that exist.
+    ``what``: the kind of thing, for example ``live task``. ``hint`` says what lists those that exist;
+    ``known``: their names, of which the closest is suggested.
     """
+    candidates = list(known)
+    if close := [each for name in names for each in closest(str(name).strip("'"), candidates)]:
+        hint = f"did you mean {close[0]}? {hint}"
     listed = ", ".join(map(str, names[:NAMED]))
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return NotFoundError(f"there is no {what} {listed}{more}{where}", hint=hint)

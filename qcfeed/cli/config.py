@@ -28,7 +28,8 @@ app = new_app()
 
 
 @app.callback(
-    epilog=examples("qcfeed config show --origin", "qcfeed config init", "qcfeed config check")
+    no_args_is_help=True,
+    epilog=examples("qcfeed config show --origin", "qcfeed config init", "qcfeed config check"),
 )
 def group() -> None:
     """Show, create or check the configuration, or list contexts."""

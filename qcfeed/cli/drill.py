@@ -48,6 +48,7 @@ TABLE: Table[Drill] = Table(
 
 
 @app.callback(
+    no_args_is_help=True,
     epilog=examples("qcfeed drill list", "qcfeed drill start silent-upstream --for 5m"),
 )
 def drill() -> None:

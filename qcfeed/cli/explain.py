@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import re
@@ -19,6 +18,7 @@ from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.flags import described
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.listing import listed
+from qcfeed.closest import closest
 from qcfeed.config import all_options
 from qcfeed.diagnose.runbooks import PAGES, page_of
 from qcfeed.errors import not_found
@@ -63,7 +63,7 @@ def explain(
     """
     found = list(_explanations(name))
     if not found:
-        close = difflib.get_close_matches(name, _known(), n=3)
+        close = closest(name, _known(), most=3)
         raise not_found(
             "explanation of",
             repr(name),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import sys
 import traceback
 
-from typer._click import Context
-from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
+from qcfeed.cli import usage_errors
 from qcfeed.cli.context import say
 from qcfeed.cli.target import PROGRAM
 from qcfeed.errors import ExitStatus, QcfeedError
@@ -48,33 +47,8 @@ def _report_usage(error: ClickException) -> int:
     if isinstance(error, NoArgsIsHelpError):
         say(error.format_message(), error=True)
         return ExitStatus.USAGE
-    message = error.format_message()
-    if isinstance(error, NoSuchOption) and error.possibilities:
-        close = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0.0)
-        message = f"{error.message}. Did you mean {close[0]}?"
-    _say_error(message.removesuffix("."), _usage_hint(error))
+    _say_error(usage_errors.message(error), usage_errors.hint(error))
     return ExitStatus.USAGE
-
-
-def _usage_hint(error: ClickException) -> str | None:
-    ctx = error.ctx if isinstance(error, UsageError) else None
-    if ctx is None:
-        return None
-    command = _words(ctx)
-    if isinstance(error, NoSuchOption):
-        name = error.option_name
-        if ctx.parent and any(name in param.opts for param in ctx.find_root().command.params):
-            return f"{name} goes before the command: `{PROGRAM} {name} ... {command}`"
-        if not ctx.parent and name in ("-o", "--output"):
-            return f"{name} goes after the command: `{PROGRAM} COMMAND {name} ...`"
-    return f"see `{' '.join(filter(None, (PROGRAM, command)))} --help`"
-
-
-def _words(ctx: Context) -> str:
-    """The command without the program name: ``tasks verify``; empty if there is none."""
-    if ctx.parent is None:
-        return ""
-    return f"{_words(ctx.parent)} {ctx.info_name}".strip()
 
 
 def _is_about_output(error: OSError) -> bool:

@@ -181,7 +181,9 @@ def _named(present: Sequence[Feed], names: Sequence[str] | None) -> list[Feed]:
     by_symbol = {feed.symbol: feed for feed in present}
     symbols = list(dict.fromkeys(symbol.parse(name) for name in names))
     if missing := [each for each in symbols if each not in by_symbol]:
-        raise not_found("feed for", *missing, hint="`qcfeed feeds` lists the feeds")
+        raise not_found(
+            "feed for", *missing, hint="`qcfeed feeds` lists the feeds", known=by_symbol
+        )
     return [by_symbol[each] for each in symbols]
 
 

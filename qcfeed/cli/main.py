@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from typer._click import Command, Context, HelpFormatter
 from typer._click.core import ParameterSource
+from typer._click.exceptions import NoSuchOption
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from qcfeed import __version__
-from qcfeed.cli import current_context, failures, target
+from qcfeed.cli import current_context, failures, target, usage_errors
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.target import PROGRAM
@@ -92,6 +93,8 @@ class Program(LazyGroup):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the whole command line: the one place where ``--watch`` may have no value."""
+        if args[:1] == ["help"]:  # as with git and kubectl
+            args = [*args[1:], "--help"]
         return super().parse_args(ctx, with_intervals(args))
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
@@ -274,6 +277,13 @@ def _status(args: list[str]) -> int:
 
 
 def _call(args: list[str]) -> None:
+    """Run the command. Global options may also follow it, as with kubectl and gh."""
     group = build()
-    with group.make_context(PROGRAM, args) as ctx:
-        group.invoke(ctx)
+    try:
+        with group.make_context(PROGRAM, args) as ctx:
+            group.invoke(ctx)
+    except NoSuchOption as error:  # nothing has run: options are parsed first
+        moved = usage_errors.in_front(args, error, group)
+        if moved is None:
+            raise
+        _call(moved)

@@ -57,7 +57,7 @@ def workers(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     Exit status: 1 if a process is not ready or does not answer, else 0.
     """
     if ctx.invoked_subcommand is None:
-        answer, raw = ask(ctx, WORKERS, Workers)
+        answer, raw = _asked(ctx)
         show_workers(answer, raw, output)
         from qcfeed.cli.status import report
 
@@ -93,6 +93,17 @@ def restart(
     control = client(ctx, longer=request.timeout_s + ACTION_GRACE)
     answer = control.post(WORKERS_RESTART, request, RestartedWorkers)
     say(f"restarted {', '.join(answer.restarted)}")
+
+
+def _asked(ctx: typer.Context) -> tuple[Workers, bytes]:
+    """The workers. Raises NotFoundError if the process that answers is not their supervisor."""
+    try:
+        return ask(ctx, WORKERS, Workers)
+    except NotFoundError as error:
+        raise NotFoundError(
+            "this service has no workers: it was not started with `qcfeed serve --workers N`",
+            hint="`qcfeed status` shows it; -i names a whole service, not one of its workers",
+        ) from error
 
 
 def show_workers(answer: Workers, raw: bytes, output: Format) -> None:

@@ -167,6 +167,7 @@ def find(
         repr(name),
         where=f" in {path}; it declares {', '.join(sorted(known))}",
         hint="`qcfeed config contexts` lists them",
+        known=known,
     )
 
 

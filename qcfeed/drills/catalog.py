@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qcfeed.closest import closest
 from qcfeed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -250,9 +251,10 @@ def parse(text: str) -> ConfiguredDrill:
     name, _, number = text.partition("=")
     spec = next((each for each in DRILLS if each.name == name), None)
     if spec is None:
-        raise ConfigError(
-            f"unknown drill {text!r}", hint=f"one of {', '.join(each.name for each in DRILLS)}"
-        )
+        names = [each.name for each in DRILLS]
+        meant = [f"did you mean {each}?" for each in closest(name, names)]
+        hint = " ".join([*meant, f"one of {', '.join(names)}"])
+        raise ConfigError(f"unknown drill {text!r}", hint=hint)
     if not _:
         return ConfiguredDrill(spec, spec.default)
     digits = number.removeprefix("-")

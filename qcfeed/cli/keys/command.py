@@ -74,11 +74,12 @@ TABLE: Table[ListedKey] = Table(
 
 
 @app.callback(
+    no_args_is_help=True,
     epilog=examples(
         "qcfeed keys add desk-7 --symbols AAPL,MSFT --expires 90d --keys /etc/qcfeed/keys.json",
         "qcfeed keys list",
         "qcfeed keys revoke desk-7",
-    )
+    ),
 )
 def group() -> None:
     """Add, list or revoke the API keys of subscribers.

@@ -18,8 +18,11 @@ import typer
 from qcfeed.cli.context import Format
 from qcfeed.cli.ui import watching
 from qcfeed.cli.ui.table import Row, Table
+from qcfeed.closest import closest
 from qcfeed.errors import UsageError
+from qcfeed.formats import plural
 
+STATES_TOLD = 12
 ALL = 10_000
 """Rows to request from the service if they are selected or sorted here: the most that it lists."""
 
@@ -213,6 +216,16 @@ def chosen(table: Table[Row], rows: Sequence[Row]) -> list[int]:
     return numbers[: asked.limit]
 
 
+def tell_none(rows: Sequence[Any]) -> str:
+    """That no row is left; and if a state was asked for, which states there are."""
+    asked = current()
+    states = {
+        word for row in rows for name in asked.states for word in _words(getattr(row, name, None))
+    }
+    told = f"; their states: {', '.join(sorted(states)[:STATES_TOLD])}" if asked.state else ""
+    return f"none of {plural(len(rows), 'row')} matches{told}"
+
+
 def selected(table: Table[Row], rows: Sequence[Row]) -> list[Row]:
     """The rows to show, in order, for a list that is not printed as a table. Raises as ``chosen`` does."""
     return [rows[number] for number in chosen(table, rows)]
@@ -256,7 +269,10 @@ def _sorted(table: Table[Row], rows: Sequence[Row], numbers: list[int], by: str)
     names = {name: c for c in table.columns for name in (c.key, c.title.lower().replace(" ", "_"))}
     if wanted not in names:
         known = ", ".join(column.key for column in table.columns)
-        raise UsageError(f"there is no column {by!r} to sort by", hint=f"the columns are {known}")
+        meant = "".join(f"did you mean {each}? " for each in closest(wanted, names))
+        raise UsageError(
+            f"there is no column {by!r} to sort by", hint=f"{meant}the columns are {known}"
+        )
     column = names[wanted]
     values = {number: column.raw(rows[number]) for number in numbers}
     known_, unknown = (

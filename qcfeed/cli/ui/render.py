@@ -41,6 +41,8 @@ def show(
     """
     asked, chosen = listing.current(), listing.chosen(table, rows)
     if chosen != list(range(len(rows))):
+        if not chosen:
+            say(listing.tell_none(rows))
         raw = listing.narrowed(raw, chosen, len(rows))
         rows, total = [rows[number] for number in chosen], None
     if output is Format.JSON:

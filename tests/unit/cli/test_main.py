@@ -104,13 +104,16 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
         (["status", "--outptu"], "Did you mean --output?\n  hint: see `qcfeed status --help`"),
         (["tasks", "verify"], "Missing option '--site'\n  hint: see `qcfeed tasks verify --help`"),
         (["-o", "json", "status"], "-o goes after the command: `qcfeed COMMAND -o ...`"),
-        (
-            ["status", "--instance", "x"],
-            "--instance goes before the command: `qcfeed --instance ... status`",
-        ),
         (["status", "-o", "xml"], "'xml' is not one of 'table', 'wide', 'json', 'csv', 'name'"),
+        (["status", "-o", "jsn"], "Did you mean 'json'?"),
+        (["artifacts", "rulez"], "Did you mean 'rules'?"),
+        (["feeds", "--limit", "x"], "'x' is not a whole number"),
+        (["feeds", "AAPL"], "`qcfeed feeds show AAPL` shows one"),
+        (["drill", "start", "zombie"], "did you mean zombie-feeds?"),
+        (["runbook", "--sort-by", "nam"], "did you mean name?"),
+        (["help", "nosuch"], "No such command 'nosuch'"),
         (["--timeout", "0", "status"], "'--timeout': 0.0 is not in the range x>=0.001"),
-        (["--timeout", "soon", "status"], "'soon' is not a valid float"),
+        (["--timeout", "soon", "status"], "'soon' is not a number"),
         (["status", "extra"], "unexpected extra argument(s) (extra)"),
         (["tasks", "extra"], "No such command 'extra'"),
     ],
@@ -207,3 +210,43 @@ def test_every_command_is_in_one_group() -> None:
     names = [name for group in main.GROUPS.values() for name in group]
     assert sorted(names) == sorted(main.COMMANDS)
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["status", "-i", "gone"],
+        ["status", "--instance=gone"],
+        ["tasks", "show", "3", "-i", "gone", "-v"],
+        ["feeds", "--limit", "3", "-q", "--instance", "gone", "-o", "json"],
+        ["drill", "list", "-i", "gone"],
+    ],
+)
+def test_a_global_option_may_follow_the_command(qcfeed_: Command, args: list[str]) -> None:
+    left = qcfeed_(*args)
+    assert left.status == ExitStatus.UNREACHABLE, left.err
+    assert "gone" in left.err
+
+
+def test_after_two_dashes_and_of_serve_nothing_is_moved(qcfeed_: Command) -> None:
+    assert qcfeed_("explain", "--", "-i").status == ExitStatus.USAGE
+    assert qcfeed_("status", "--nosuch", "-i", "gone").status == ExitStatus.USAGE
+
+
+@pytest.mark.parametrize("words", [[], ["feeds"], ["tasks", "verify"]])
+def test_help_is_a_command_too(qcfeed_: Command, words: list[str]) -> None:
+    left = qcfeed_("help", *words)
+    assert left.status == ExitStatus.OK
+    assert left.out == qcfeed_(*words, "--help").out
+
+
+@pytest.mark.parametrize("name", ["drill", "config", "keys"])
+def test_a_group_alone_shows_its_help(qcfeed_: Command, name: str) -> None:
+    left = qcfeed_(name)
+    assert (left.status, left.out) == (ExitStatus.USAGE, "")
+    assert "Commands:" in left.err
+
+
+def test_a_list_of_which_nothing_matches_says_so(qcfeed_: Command) -> None:
+    left = qcfeed_("doctor", "--state", "broken")
+    assert "matches; their states: " in left.err
