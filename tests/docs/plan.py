@@ -88,8 +88,8 @@ RECORDED = {"docs/walkthrough.md"}
 REPLACED = {
     "zombie-feeds=47829": "zombie-feeds=2000",
     "--cycles 1000": "--cycles 20",
-    "qcfeed repro  ": "qcfeed repro --cycles 20  ",
-    "--ping-interval 3 --stall-timeout 3": "--ping-interval 1 --stall-timeout 1",
+    "qcfeed repro  ": "qcfeed repro --mode clean --cycles 20  ",
+    "--ping-interval 3 --stall-timeout 3": "--ping-interval 1 --stall-timeout 1 --linger 0.2",
     "--window 1m": "--window 1s",
     "--trace 30s": "--trace 1s",
     "0.0.0.0": "127.0.0.1",
