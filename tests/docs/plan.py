@@ -18,7 +18,7 @@ from tests.support.certificates import Certificates
 from tests.support.nats_server import nats_server
 from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import openmetrics, prometheus
-from tests.support.shell import serving
+from tests.support.shell import qcfeed, serving
 
 
 class Elsewhere(NamedTuple):
@@ -150,8 +150,11 @@ def _with_tokens(home: Path) -> Iterator[Mapping[str, str]]:
 
 @contextlib.contextmanager
 def _with_a_service(home: Path) -> Iterator[Mapping[str, str]]:
+    """A running service, and a bundle of evidence."""
     with serving(home, "--no-monitor"):
-        yield {}
+        saved = qcfeed(home, "report", "--bundle", str(home / "saved.tar.gz"))
+        assert (home / "saved.tar.gz").exists(), saved.stderr
+        yield {"8006-20240320T021500Z.tar.gz": "saved.tar.gz"}
 
 
 @contextlib.contextmanager
