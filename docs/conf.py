@@ -37,7 +37,12 @@ html_title = f"qcfeed {release}"
 html_show_sphinx = False
 html_copy_source = False
 
-LISTS = {"docs/adr/README": "[0-9]*", "runbooks/index": "*", "docs/index": ""}
+LISTS = {
+    "docs/adr/README": "[0-9]*",
+    "docs/release-notes/README": "[0-9]*",
+    "runbooks/index": "*",
+    "docs/index": "",
+}
 """Pages that list others as links; on the site those are also in the navigation. A pattern names all pages of
 the directory; without one, each section of the page is a part of the navigation, with the pages it links."""
 

@@ -4,7 +4,7 @@ TYPE_CHECKING = False  # typing's own costs 10 ms to import, and this module mus
 if TYPE_CHECKING:
     from qcfeed.attached import Attached, attach
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Attached", "__version__", "attach"]
 
 
