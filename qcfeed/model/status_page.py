@@ -62,7 +62,7 @@ class PageTable(msgspec.Struct, kw_only=True):
 
 
 class PageSeries(msgspec.Struct, kw_only=True):
-    """One line of the timeline. ``points``: seconds before now, and a value; null where none is known.
+    """One line of the timeline. ``curve``: seconds before now, and a value; null where none is known.
 
     ``now`` and ``least`` to ``most`` are its values in words. ``limit``: a line that it must not reach, if that
     is near.
@@ -72,7 +72,7 @@ class PageSeries(msgspec.Struct, kw_only=True):
     now: str
     least: str
     most: str
-    points: list[tuple[float, float | None]]
+    curve: list[tuple[float, float | None]]
     limit: float | None = None
 
 
@@ -83,16 +83,16 @@ class StatusPage(Answer, kw_only=True, tag="qcfeed.status_page/1"):
     """
 
     identity: str
-    verdict: Told
+    conclusion: Told
     time_left: Told
     notes: list[Told]
     figures: list[Figure]
     findings: list[FindingText]
     to_recheck: list[FindingText]
-    checks: list[tuple[str, str]]
-    locations: PageTable
-    feeds: PageTable
-    subscribers: PageTable
+    checked: list[tuple[str, str]]
+    location_table: PageTable
+    feed_table: PageTable
+    subscriber_table: PageTable
     timeline: list[PageSeries]
     timeline_about: str
     began_s: float | None = None

@@ -49,7 +49,7 @@ def page(
         taken_at=status.taken_at,
         loop_stall_ms=round(tracked.stuck_s * 1_000, 3),
         identity=printable(_identity(status, tracked.restarts)),
-        verdict=_told(_verdict(tracked)),
+        conclusion=_told(_verdict(tracked)),
         time_left=_told(words.time_left(health)),
         notes=[_told(each) for each in _notes(tracked)],
         figures=list(_figures(tracked, status)),
@@ -57,13 +57,13 @@ def page(
         to_recheck=[
             _finding(each, Tone.WATCH) for each in (diagnosis.to_recheck if diagnosis else [])
         ],
-        checks=[
+        checked=[
             (each.subject, printable(each.result))
             for each in (diagnosis.checks if diagnosis else [])
         ],
-        locations=tables.locations(locations),
-        feeds=tables.feeds(feeds),
-        subscribers=tables.subscribers(subscribers),
+        location_table=tables.locations(locations),
+        feed_table=tables.feeds(feeds),
+        subscriber_table=tables.subscribers(subscribers),
         timeline=list(_timeline(health, status)),
         timeline_about=_timeline_about(health),
         began_s=findings[0].began_s if findings else None,
@@ -207,7 +207,7 @@ def _series(
         now=show(known[-1]),
         least=show(min(known)),
         most=show(max(known)),
-        points=[
+        curve=[
             (round(end - point.at, 1), value) for point, value in zip(points, values, strict=True)
         ],
         limit=limit,

@@ -88,7 +88,7 @@ function parted(headline) {
 }
 
 function showVerdict(page) {
-  const [kind, rest] = parted(page.verdict.text);
+  const [kind, rest] = parted(page.conclusion.text);
   text(at("kind"), kind);
   text(at("said"), rest);
   text(at("left"), page.time_left.text && `memory: ${page.time_left.text}`);
@@ -178,8 +178,8 @@ function spark(values) {
 }
 
 function plot(series, began) {
-  const span = Math.max(1, series.points[0][0]);
-  const known = series.points.map(([, value]) => value).filter((value) => value !== null);
+  const span = Math.max(1, series.curve[0][0]);
+  const known = series.curve.map(([, value]) => value).filter((value) => value !== null);
   const most = Math.max(1, series.limit || 0, ...known) * 1.05;
   const x = (when) => 100 * (1 - when / span);
   const y = (value) => 100 * (1 - value / most);
@@ -188,7 +188,7 @@ function plot(series, began) {
   image.append(drawn("line", { x1: 0, x2: 100, y1: 100, y2: 100 }));
   if (series.limit) image.append(drawn("line", { class: "limit", x1: 0, x2: 100, y1: y(series.limit), y2: y(series.limit) }));
   if (began !== null && began <= span) image.append(drawn("line", { class: "began", x1: x(began), x2: x(began), y1: 0, y2: 100 }));
-  image.append(...lines(series.points, x, y));
+  image.append(...lines(series.curve, x, y));
   return image;
 }
 
@@ -208,11 +208,11 @@ function show(page) {
   text(at("identity"), page.identity);
   showVerdict(page);
   showFigures(page.figures);
-  showTable("tasks", page.locations);
-  showTable("feeds", page.feeds);
-  showTable("subscribers", page.subscribers);
+  showTable("tasks", page.location_table);
+  showTable("feeds", page.feed_table);
+  showTable("subscribers", page.subscriber_table);
   showTimeline(page);
-  if (changed("checks", page.checks)) at("checked").replaceChildren(...facts(page.checks).childNodes);
+  if (changed("checks", page.checked)) at("checked").replaceChildren(...facts(page.checked).childNodes);
 }
 
 // ------------------------------------------------------------ live or not
@@ -243,7 +243,7 @@ function tell() {
   else if (shown) text(at("answered"), `live, ${clock(shown.taken_at)}`);
   if (!shown) return;
   // What was seen last may be over, or worse by now: nothing old is called healthy, or painted so.
-  const tone = shown.verdict.tone;
+  const tone = shown.conclusion.tone;
   classes(at("verdict"), `card ${lost ? "" : tone}`);
   at("headline").hidden = lost && tone !== "bad";
   at("as-of").hidden = !lost;

@@ -78,8 +78,8 @@ async def test_the_content_is_one_answer_for_all_viewers(start: Start) -> None:
     assert {each["taken_at"] for _, each in answers} == {answers[0][1]["taken_at"]}
     _, first = answers[0]
     assert first["instance"] == str(running.port)
-    assert first["feeds"]["rows"][0][0]["text"] == "AAPL"
-    assert first["subscribers"]["rows"][0][0]["text"].startswith("127.0.0.1:")
+    assert first["feed_table"]["rows"][0][0]["text"] == "AAPL"
+    assert first["subscriber_table"]["rows"][0][0]["text"].startswith("127.0.0.1:")
     await client.leave()
 
 
@@ -256,7 +256,7 @@ async def test_chromium_takes_hostile_text_for_text(
 
     def hostile(self: source.PageSource) -> bytes:
         told = json.loads(original(self))
-        told["verdict"] = {"text": f"LEAK  {evil}", "tone": "bad"}
+        told["conclusion"] = {"text": f"LEAK  {evil}", "tone": "bad"}
         told["identity"] = evil
         told["notes"] = [{"text": evil, "tone": "watch"}]
         told["findings"] = told["to_recheck"] = [
@@ -269,10 +269,10 @@ async def test_chromium_takes_hostile_text_for_text(
             }
         ]
         cell = {"text": evil, "tone": "plain", "trend": []}
-        for name in ("locations", "feeds", "subscribers"):
+        for name in ("location_table", "feed_table", "subscriber_table"):
             columns = told[name]["columns"]
             told[name] |= {"rows": [[cell] * len(columns)], "about": evil}
-        told["checks"] = [[evil, evil]]
+        told["checked"] = [[evil, evil]]
         return json.dumps(told).encode()
 
     monkeypatch.setattr(source.PageSource, "_look", hostile)

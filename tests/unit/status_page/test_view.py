@@ -77,11 +77,11 @@ def page(
 
 
 def test_the_headline_is_that_of_diagnose() -> None:
-    assert page(tracked(health())).verdict.text == "HEALTHY  12 tasks"
-    assert page(tracked(health())).verdict.tone == "good"
+    assert page(tracked(health())).conclusion.text == "HEALTHY  12 tasks"
+    assert page(tracked(health())).conclusion.tone == "good"
     found = page(tracked(health(finding(left_s=662.0))))
-    assert found.verdict.text == "LEAK  3 tasks from feed.py:83 serve nobody; 11m02s left"
-    assert found.verdict.tone == "bad"
+    assert found.conclusion.text == "LEAK  3 tasks from feed.py:83 serve nobody; 11m02s left"
+    assert found.conclusion.tone == "bad"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_headline_is_that_of_diagnose() -> None:
 def test_what_is_not_healthy_is_not_painted_healthy(verdict: str) -> None:
     base = health().diagnosis
     told = page(tracked(Health(_with(base, verdict="other", headline=verdict), [], None)))
-    assert (told.verdict.text, told.verdict.tone) == (verdict, "watch")
+    assert (told.conclusion.text, told.conclusion.tone) == (verdict, "watch")
 
 
 def _with(diagnosis: Diagnosis, **more: Any) -> Diagnosis:
@@ -101,17 +101,20 @@ def _with(diagnosis: Diagnosis, **more: Any) -> Diagnosis:
 
 def test_before_the_first_diagnosis_it_says_that_it_collects() -> None:
     told = page(tracked(None))
-    assert told.verdict.text.startswith("collecting")
-    assert (told.verdict.tone, told.findings, told.timeline) == ("plain", [], [])
+    assert told.conclusion.text.startswith("collecting")
+    assert (told.conclusion.tone, told.findings, told.timeline) == ("plain", [], [])
 
 
 def test_what_is_newer_than_the_diagnosis_counts() -> None:
     incomplete = status(totals=TaskTotals(live=1, incomplete=["the factory was replaced: by x"]))
     told = page(tracked(health(), process=incomplete))
-    assert (told.verdict.text, told.verdict.tone) == ("INCOMPLETE  the factory was replaced", "bad")
+    assert (told.conclusion.text, told.conclusion.tone) == (
+        "INCOMPLETE  the factory was replaced",
+        "bad",
+    )
     stuck = page(tracked(health(), stuck_s=5.0))
-    assert stuck.verdict.text.startswith("STUCK  the loop has been stuck for 5.0s")
-    assert stuck.verdict.tone == "bad"
+    assert stuck.conclusion.text.startswith("STUCK  the loop has been stuck for 5.0s")
+    assert stuck.conclusion.tone == "bad"
 
 
 def test_a_finding_has_the_lines_of_diagnose() -> None:
@@ -154,13 +157,13 @@ def test_lists_are_bounded_and_begin_with_what_needs_attention() -> None:
     feeds = [feed(f"S{n}") for n in range(200)] + [feed("OLD", "stale"), feed("GONE", "dead")]
     people = [subscriber(n, lag=200 - n) for n in range(200)]
     told = page(tracked(health()), trends, feeds, people)
-    first = [row[0].text for row in told.locations.rows]
+    first = [row[0].text for row in told.location_table.rows]
     assert first == ["orphaned.py:1", "growing.py:1", "sound.py:1"]
-    assert [row[0].tone for row in told.locations.rows] == ["bad", "watch", "plain"]
-    assert [row[0].text for row in told.feeds.rows[:2]] == ["GONE", "OLD"]
-    assert len(told.feeds.rows) == len(told.subscribers.rows) == tables.ROWS
-    assert told.feeds.about == "50 of 202 feeds, stale ones first"
-    for table in (told.locations, told.feeds, told.subscribers):
+    assert [row[0].tone for row in told.location_table.rows] == ["bad", "watch", "plain"]
+    assert [row[0].text for row in told.feed_table.rows[:2]] == ["GONE", "OLD"]
+    assert len(told.feed_table.rows) == len(told.subscriber_table.rows) == tables.ROWS
+    assert told.feed_table.about == "50 of 202 feeds, stale ones first"
+    for table in (told.location_table, told.feed_table, told.subscriber_table):
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
@@ -182,8 +185,8 @@ def test_the_timeline_is_thinned_and_has_the_limit_only_when_it_is_near() -> Non
     told = page(tracked(Health(health().diagnosis, points, None)))
     memory, tasks, orphaned = told.timeline
     assert [each.name for each in told.timeline] == ["memory", "tasks", "orphaned"]
-    assert len(tasks.points) <= view.MAX_POINTS
-    assert tasks.points[-1] == (0.0, 999)
+    assert len(tasks.curve) <= view.MAX_POINTS
+    assert tasks.curve[-1] == (0.0, 999)
     assert (tasks.now, tasks.most) == ("999", "999")
     assert memory.limit is None
     assert (orphaned.least, orphaned.most) == ("0", "0")
@@ -207,7 +210,7 @@ def test_hostile_text_arrives_escaped() -> None:
         *told.findings[0].next,
         *(
             cell.text
-            for table in (told.locations, told.feeds, told.subscribers)
+            for table in (told.location_table, told.feed_table, told.subscriber_table)
             for row in table.rows
             for cell in row
         ),
