@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from qcfeed.closest import closest
 from qcfeed.control import elsewhere, peers
 from qcfeed.control.connection import OK, ControlConnection, ImpostorError, NotHttpError
 from qcfeed.control.directories import SUFFIX
@@ -162,10 +163,18 @@ class ControlClient:
         )
 
     def _unreachable(self, reason: str) -> UnreachableError:
-        look = f"; `ls {self.address.socket.parent}`" if self.address.socket else ""
+        look, meant = "", ""
+        if (socket := self.address.socket) is not None:
+            look = f"; `ls {socket.parent}`"
+            here = [each.name.removesuffix(SUFFIX) for each in socket.parent.glob(f"*{SUFFIX}")]
+            meant = "".join(
+                f"did you mean `qcfeed --instance {each} ...`? "
+                for each in closest(socket.name.removesuffix(SUFFIX), here)
+                if each != socket.name.removesuffix(SUFFIX)
+            )
         return UnreachableError(
             f"cannot reach the service at {self.address}: {reason}",
-            hint=f"is it running? `qcfeed serve` starts one{look}",
+            hint=f"{meant}is it running? `qcfeed serve` starts one{look}",
         )
 
     def _stranger(self, what: str) -> UnreachableError:

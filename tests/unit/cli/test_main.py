@@ -14,7 +14,7 @@ from qcfeed.cli import main
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.errors import ExitStatus
 
-from .conftest import Left
+from .conftest import Left, Watched
 
 Command = Callable[..., Left]
 
@@ -228,7 +228,14 @@ def test_a_global_option_may_follow_the_command(qcfeed_: Command, args: list[str
     assert "gone" in left.err
 
 
-def test_after_two_dashes_and_of_serve_nothing_is_moved(qcfeed_: Command) -> None:
+async def test_the_instance_that_was_meant_is_suggested(watched: Watched, qcfeed_: Command) -> None:
+    watched.serve("prod")
+    left = await asyncio.to_thread(qcfeed_, "-i", "prd", "status")
+    assert left.status == ExitStatus.UNREACHABLE
+    assert "did you mean `qcfeed --instance prod ...`?" in left.err
+
+
+def test_after_two_dashes_nothing_is_moved(qcfeed_: Command) -> None:
     assert qcfeed_("explain", "--", "-i").status == ExitStatus.USAGE
     assert qcfeed_("status", "--nosuch", "-i", "gone").status == ExitStatus.USAGE
 
