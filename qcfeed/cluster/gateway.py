@@ -170,10 +170,22 @@ class NatsUpstream(Upstream):
     ) -> None:
         while True:
             await self._link.before_reading()
-            self._serve(await subscription.batch(), order, symbol, sink)
+            batch = await subscription.batch()
+            self._serve(batch, order, symbol, sink, subscription.take_dropped())
 
-    def _serve(self, batch: Sequence[bytes], order: QuoteOrder, symbol: Symbol, sink: Sink) -> None:
-        """Pass a batch on, or only its newest quote if this gateway is behind."""
+    def _serve(
+        self,
+        batch: Sequence[bytes],
+        order: QuoteOrder,
+        symbol: Symbol,
+        sink: Sink,
+        conflated: int = 0,
+    ) -> None:
+        """Pass a batch on, or only its newest quote if this gateway is behind.
+
+        ``conflated``: messages before it that this gateway has dropped because too many waited.
+        """
+        self._counts["skipped"] += conflated
         rejected = order.rejected
         quotes: list[EncodedQuote] = []
         epoch = order.epoch
@@ -188,8 +200,10 @@ class NatsUpstream(Upstream):
                 if quotes:
                     sink.relay(quotes, str(epoch))
                 quotes, epoch = [], order.epoch
-            self._counts["gaps"] += missing > 0
-            quotes.append(EncodedQuote(quote.text, dropped=missing))
+            own = min(missing, conflated)
+            conflated -= own
+            self._counts["gaps"] += missing > own
+            quotes.append(EncodedQuote(quote.text, conflated=own, dropped=missing - own))
         self._counts["rejected"] += order.rejected - rejected
         if len(quotes) > self._link.most:
             self._counts["skipped"] += len(quotes) - 1

@@ -184,3 +184,24 @@ def test_a_gateway_that_falls_behind_conflates_and_is_not_cut_off(tmp_path: Path
             assert watcher.missing == 0, "every quote that was not sent is accounted for"
             assert g1.cluster["reconnects"] == 0
         end_well(f1, g1)
+
+
+def test_a_gateway_that_the_server_cuts_off_reconnects_says_so_and_counts(tmp_path: Path) -> None:
+    with (
+        # So impatient that a stop of a few seconds is enough.
+        nats_server(tmp_path / "n1", 'write_deadline: "200ms"\n') as nats,
+        feeder(tmp_path, "f1", nats.url, "--upstream", "sim:?rate=20000") as f1,
+        gateway(tmp_path, "g1", nats.url) as g1,
+    ):
+        with watching(g1) as watcher:
+            watcher.quote()
+            g1.process.send_signal(signal.SIGSTOP)
+            until(lambda: "Slow Consumer" in nats.log, "the server cuts it off")
+            g1.process.send_signal(signal.SIGCONT)
+            until(lambda: g1.cluster["reconnects"] == 1, "it counts the loss")
+            before = watcher.last
+            while watcher.last[2] < before[2] + 4_000:
+                watcher.quote()
+        assert g1.end() == 0
+        assert any("the connection to NATS was lost" in line for line in g1.talk)
+        end_well(f1)
