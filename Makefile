@@ -25,7 +25,7 @@ WHOLE := $(addprefix tests/e2e/,test_cluster_operations.py test_mcp.py test_repo
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test dist sbom release-check released conformance fuzz chaos test-busy test-all test-versions check docs picture lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
+.PHONY: help serve test dist sbom release-check released conformance fuzz chaos test-busy test-all test-versions check docs picture lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak bench-scaleout clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -144,6 +144,9 @@ bench-idle: $(VENV)/.bench  ## hold 100,000 idle subscribers behind one port (AR
 
 bench-top: $(VENV)/.suite  ## measure the cost of `qcfeed top` beside 47,829 tasks
 	$(BIN)/python -m benchmarks.top $(ARGS)
+
+bench-scaleout: $(VENV)/.bench  ## measure what NATS adds, with 1, 2 and 4 gateways (ARGS='--rounds 5 --seconds 5')
+	$(BIN)/python -m benchmarks.scaleout $(ARGS)
 
 bench-leaks: $(VENV)/.bench  ## ask qcfeed and its peers which programs leak (ARGS='--only lock_pile_up --tools qcfeed')
 	$(BIN)/python -m benchmarks.leaks $(ARGS)
