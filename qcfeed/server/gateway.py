@@ -42,7 +42,9 @@ from qcfeed.ws.request_head import Head
 log = logging.getLogger("qcfeed.gateway")
 
 _RETRY_SPREAD_MS = 5_000
-"""On a drain each client is told to reconnect after a random time up to this."""
+"""On a drain each client is told to reconnect after a random time up to this, and within the drain's timeout."""
+_RETRY_SHARE = 0.8
+"""The part of the timeout within which all are told to come back: connecting takes time, too."""
 
 
 class Gateway:
@@ -162,9 +164,10 @@ class Gateway:
             if self._acceptor.proxy_headers is not None:
                 self._acceptor.proxy_headers.close()
             self._acceptor = None
+        spread = max(1, min(_RETRY_SPREAD_MS, int(timeout * 1_000 * _RETRY_SHARE)))
         for connection in list(self.connections):
             if connection.state is ConnectionState.OPEN:
-                connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
+                connection.send(GoingAway(random.randrange(spread)))
                 connection.close(CloseCode.GOING_AWAY, "the service is shutting down")
         if self.files:
             self._no_connections.clear()

@@ -382,3 +382,16 @@ async def test_a_pending_connection_counts_for_its_client_until_it_ends(
     visitor.transport.reset()
     await turns()
     assert usage.connections == 0
+
+
+async def test_all_are_told_to_come_back_within_the_timeout_of_the_drain() -> None:
+    async with Exchange.running(timeless()) as exchange:
+        peer = exchange.connect(f"/quotes/{ONE}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(random, "randrange", lambda spread: spread - 1)
+            draining = asyncio.create_task(exchange.gateway.drain(2.0))
+            await asyncio.sleep(0.1)
+        peer.read()
+        assert peer.messages == [{"type": "going_away", "retry_after_ms": 1_599}]
+        peer.send(raw_websocket.close(1001))
+        await draining
