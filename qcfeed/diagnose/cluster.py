@@ -132,6 +132,13 @@ def _of_member(
             what=f"{missed:,} renewals of its lease failed: {part.problem or 'no answer in time'}",
             hint="is JetStream's disk full, or the NATS server slow?",
         )  # fmt: skip
+    if min(part.subscriptions_unread, was.subscriptions_unread) > 0:
+        yield ClusterFinding(
+            rule="interest without subscribers", member=name,
+            what=f"{part.subscriptions_unread:,} of its subscriptions on NATS outlived their feed; the"
+            " owner publishes for nobody",
+            hint="`qcfeed --cluster orphans --reap` ends them",
+        )  # fmt: skip
     if min(part.interest_without_feed, was.interest_without_feed) > 0:
         yield ClusterFinding(
             rule="interest without feed", member=name,

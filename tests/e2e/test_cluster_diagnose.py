@@ -74,6 +74,8 @@ def test_faults_between_sound_processes_are_told_and_are_over_when_they_end(
         assert cluster.until_told("former owner publishes")["member"] == "g"
     with cluster.drill("slow-gateway", "g"):
         assert "conflated" in cluster.until_told("gateway lags")["what"]
+    with cluster.drill("leaked-interest", "g"):
+        assert cluster.until_told("interest without subscribers")["member"] == "g"
     with cluster.drill("flapping-upstream", "f"):
         assert cluster.until_told("interest without feed")["member"] == "f"
     cluster.gateway.process.send_signal(signal.SIGSTOP)

@@ -127,3 +127,11 @@ def test_interest_without_feed_is_a_finding_if_it_lasts() -> None:
     calm, waiting = feeder("f"), feeder("f", interest_without_feed=2)
     assert rules([calm], [waiting]) == []
     assert rules([waiting], [waiting]) == [("interest without feed", "f")]
+
+
+def test_leaked_interest_is_a_finding_if_it_lasts() -> None:
+    calm, leaking = gateway("g", subscriptions_unread=0), gateway("g", subscriptions_unread=2)
+    assert rules([calm, feeder("f")], [leaking, feeder("f")]) == []
+    assert rules([leaking, feeder("f")], [leaking, feeder("f")]) == [
+        ("interest without subscribers", "g")
+    ]
