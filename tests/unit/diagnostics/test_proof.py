@@ -56,4 +56,9 @@ def test_too_few_samples_prove_nothing() -> None:
     proof = judge(samples([5] * 5), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
     assert proof.reasons == ["too short to tell: 5 samples, 6 needed"]
-    assert judge([], 20).outcome is ProofOutcome.UNPROVEN
+    none = judge([], 20)
+    assert (none.outcome, none.reasons) == (ProofOutcome.UNPROVEN, ["there is no sample yet"])
+    figures = (none.spawned, none.live_first, none.live_last, none.growth, none.orphaned)
+    assert figures == (0, 0, 0, 0, 0)
+    assert judge(samples([1, 2, 3, 4, 5]), 20).growth == 0, "too few samples to tell"
+    assert judge(samples([1, 2, 3, 4, 5, 6]), 20).growth == 4

@@ -171,6 +171,50 @@ async def test_new_subscriptions_above_their_rate_are_refused_before_the_upgrade
         assert exchange.gateway.opened == 2
 
 
+# ---------------------------------------------------------------- proxies
+
+
+def forwarded(**headers: bytes) -> bytes:
+    return head("/stream", **headers)
+
+
+async def test_behind_a_trusted_proxy_the_client_is_the_one_that_it_names() -> None:
+    async with Exchange.running(timeless(trusted_proxy="127.0.0.1")) as exchange:
+        visitor = exchange.visit()
+        (pending,) = exchange.gateway.pending
+        assert pending.clients == (), "not known yet"
+        visitor.send(forwarded(x_forwarded_for=b"192.0.2.7"))
+        (connection,) = exchange.gateway.connections
+        assert (connection.client, connection.clients[0].connections) == ("192.0.2.7", 1)
+        assert connection.peer.startswith("192.0.2.7")
+        direct = exchange.visit(forwarded(x_forwarded_for=b"192.0.2.8"), host="192.0.2.9")
+        assert direct.response is not None
+        clients = {each.client for each in exchange.gateway.connections}
+        assert clients == {"192.0.2.7", "192.0.2.9"}, "others are not trusted"
+
+
+async def test_a_request_whose_proxy_names_two_clients_is_refused_on_every_path() -> None:
+    async with Exchange.running(timeless(trusted_proxy="127.0.0.1")) as exchange:
+        names = {"x_forwarded_for": b"192.0.2.7", "forwarded": b"for=192.0.2.8"}
+        for path in ("/stream", "/livez"):
+            assert refused(exchange.visit(head(path, **names)))[:2] == (400, "bad_forwarded")
+        assert exchange.gateway.opened == 0
+        assert exchange.gateway.refused == {"bad_forwarded": 2}
+
+
+@in_virtual_time
+async def test_the_limits_of_a_client_behind_a_proxy_are_its_own() -> None:
+    options = timeless(trusted_proxy="127.0.0.1", client_connections=1)
+    async with Exchange.running(options) as exchange:
+        for name in (b"192.0.2.7", b"192.0.2.8"):
+            exchange.connect("/stream", x_forwarded_for=name)
+        visitor = exchange.visit(forwarded(x_forwarded_for=b"192.0.2.8"))
+        assert refused(visitor)[1:3] == (
+            "client_connections",
+            "192.0.2.8 has the maximum of 1 open connections",
+        )
+
+
 # ---------------------------------------------------------------- limits per client
 
 

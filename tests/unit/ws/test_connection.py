@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -197,19 +198,31 @@ async def test_a_violation_is_closed_with_its_code_and_a_broken_stream_is_not_re
     assert exchange.gateway.closed == {str(int(code)): 1}, "counted once"
 
 
-async def test_broken_frames_after_our_close_are_not_read_further(exchange: Exchange) -> None:
+async def test_after_broken_frames_a_closing_connection_keeps_nothing_of_what_still_comes(
+    exchange: Exchange,
+) -> None:
     peer, connection = connected(exchange)
     connection.close(CloseCode.KICKED)
     peer.send(frame(0x3))
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(16):
+        peer.send(bytes(65_536))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 65_536
     peer.send(raw_websocket.close(1000))
     await turns()
     assert connection.state is ConnectionState.CLOSING
+
+
+async def test_a_message_that_is_refused_while_closing_breaks_no_frames(exchange: Exchange) -> None:
     peer, connection = connected(exchange)
     connection.close(CloseCode.KICKED)
     peer.send(frame(BINARY, b"x"))
     peer.send(raw_websocket.close(1000))
     await turns()
-    assert connection.state is ConnectionState.CLOSED, "a message that is refused breaks no frames"
+    assert connection.state is ConnectionState.CLOSED
 
 
 # ---------------------------------------------------------------- ends
