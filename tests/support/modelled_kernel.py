@@ -26,7 +26,6 @@ from qcfeed.server.hub import Hub
 from qcfeed.ws.connection import WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 from tests.support import raw_websocket
-from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 
 NEVER = 1e6
@@ -289,7 +288,8 @@ class Exchange:
             connection.abort("test")
         for pending in list(self.gateway.pending):
             pending.abort()
-        await asyncio.wait_for(self.hub.stop(), PATIENCE)
+        stopping = asyncio.create_task(self.hub.stop())
+        await until(stopping.done)
         await until(lambda: self.gateway.sockets == 0)
 
 

@@ -144,6 +144,20 @@ def test_each_third_of_the_time_must_have_a_tenth_of_the_old_tasks() -> None:
             assert (told is not None) == found, (few, start)
 
 
+@pytest.mark.parametrize(("before", "is_known"), [(20.0, True), (20.5, False)])
+def test_only_ends_of_the_time_in_which_the_tasks_were_created_tell_how_long_others_take(
+    before: float, is_known: bool
+) -> None:
+    alive = {n: NOW - age for n, age in enumerate([*YOUNG, *(20.0 - n for n in range(15))])}
+    population = Population()
+    gone = {1_000 + n: NOW - before - 1.0 for n in range(KNOWN_ENDS)}
+    population.look(NOW - before - 0.5, gone)
+    population.look(NOW - before, {})
+    population.look(NOW - 2.0, {n: at for n, at in alive.items() if at <= NOW - 2.0})
+    population.look(NOW, alive)
+    assert (population.survival(NOW) is not None) == is_known
+
+
 # ---------------------------------------------------------------- what is remembered
 
 

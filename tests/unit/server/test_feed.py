@@ -15,7 +15,6 @@ from qcfeed.model.messages import CloseCode, Tick, encode, quote
 from qcfeed.server import pacing
 from qcfeed.server.feed import Feed
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns, until
-from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import TICK
 
 (ONE,) = symbols(1)
@@ -239,7 +238,7 @@ async def test_an_upstream_waits_for_a_consumer_that_is_behind_until_it_has_caug
     await turns(5)
     assert not waiting.done()
     peer.drain()
-    await asyncio.wait_for(waiting, PATIENCE)
+    await until(waiting.done)
 
 
 @pytest.mark.usefixtures("patient")
@@ -250,7 +249,7 @@ async def test_an_upstream_without_consumers_waits_for_the_first_one(exchange: E
     await turns(5)
     assert not waiting.done()
     exchange.connect().say("subscribe", ONE)
-    await asyncio.wait_for(waiting, PATIENCE)
+    await until(waiting.done)
 
 
 @pytest.mark.usefixtures("patient")

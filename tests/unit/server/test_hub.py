@@ -18,7 +18,6 @@ from qcfeed.server.hub import Hub
 from qcfeed.upstreams.base import Sink
 from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns, until
-from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 ONE, OTHER, THIRD = symbols(3)
@@ -156,15 +155,17 @@ async def test_stop_ends_all_feeds_and_waits_for_their_tasks(exchange: Exchange)
     peer.read()
     assert peer.close_code == CloseCode.GOING_AWAY == 1001
     may_end.set()
-    await asyncio.wait_for(stopping, PATIENCE)
+    await until(stopping.done)
     assert exchange.hub.feeds == {}
     assert exchange.upstream.alive.total() == 0
-    await asyncio.wait_for(exchange.hub.stop(), PATIENCE)  # nothing is left to wait for
+    again = asyncio.create_task(exchange.hub.stop())
+    await until(again.done)  # nothing is left to wait for
 
 
 async def test_a_hub_that_never_had_a_feed_stops_at_once() -> None:
     exchange = Exchange(timeless())
-    await asyncio.wait_for(exchange.hub.stop(), PATIENCE)
+    stopping = asyncio.create_task(exchange.hub.stop())
+    await until(stopping.done)
 
 
 # ---------------------------------------------------------------- failures
