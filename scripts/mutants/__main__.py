@@ -42,7 +42,7 @@ def main() -> int:
     known = table.equivalents()
     with tempfile.TemporaryDirectory(prefix="qcfeed-mutants-") as place:
         first = Copy.of(PROJECT, Path(place, "0"))
-        parts = [each for each in table.parts(first.root) if options.part in (None, each.name)]
+        parts = table.named(table.parts(first.root), options.part)
         everything = list(table.mutants(first.root, parts))
         if not options.part:
             for stale in known.keys() - {mutant.key for _, mutant in everything}:

@@ -47,6 +47,14 @@ def parts(project: Path, table: Path = HERE / "parts.toml") -> list[Part]:
     return found
 
 
+def named(some: list[Part], name: str | None) -> list[Part]:
+    """The part of this name; all if none is given. Raises TableError if there is no such part."""
+    found = [each for each in some if name in (None, each.name)]
+    if not found:
+        raise TableError(f"there is no part {name}: {', '.join(each.name for each in some)}")
+    return found
+
+
 def mutants(project: Path, some: list[Part]) -> Iterator[tuple[Part, Mutant]]:
     """Every mutant of every module of these parts."""
     for part in some:

@@ -122,6 +122,14 @@ def test_a_table_that_does_not_fit_the_tree_is_an_error(
         table.parts(PROJECT, wrong)
 
 
+def test_an_unknown_part_is_an_error_that_names_the_others() -> None:
+    parts = table.parts(PROJECT)
+    assert table.named(parts, None) == parts
+    assert [each.name for each in table.named(parts, "net")] == ["net"]
+    with pytest.raises(TableError, match="there is no part transport: fan-out, lifecycle, feed, "):
+        table.named(parts, "transport")
+
+
 PLAIN = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 SAMPLE = """\
 def bigger(a, b):
