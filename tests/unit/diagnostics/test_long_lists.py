@@ -62,8 +62,9 @@ def test_a_list_in_a_generator_that_is_not_continued_is_kept() -> None:
         break
     gc.collect()  # where a generator is not closed at once
     assert used == [[]]
-    with spare_list() as again:
+    with spare_list() as again, spare_list() as another:
         assert again is used[0]
+        assert another is not again, "it is kept once"
 
 
 def test_drained_items_are_released_at_once() -> None:

@@ -67,6 +67,31 @@ async def test_all_lines_of_a_function_at_which_tasks_wait_are_named() -> None:
     assert group.count == 2
 
 
+async def at_any_line(gate: asyncio.Event, line: int) -> None:
+    for number in range(line):
+        await asyncio.sleep(0 * number)
+    match line % 3:
+        case 0:
+            await gate.wait()
+        case 1:
+            await gate.wait()
+        case _:
+            await gate.wait()
+
+
+async def test_the_lines_of_at_most_eight_tasks_are_looked_up() -> None:
+    """A line costs memory that stays with the task; the first eight are enough."""
+    gate = asyncio.Event()
+    for others, lines in ((7, 2), (8, 1)):
+        waits = [at_any_line(gate, 0) for _ in range(others)]
+        async with running(*waits, at_any_line(gate, 1)) as tasks:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            [group] = grouped(tasks)
+        assert group.location.count(",") == lines - 1
+        assert group.count == others + 1
+
+
 async def test_ready_and_running_tasks_are_told_apart_and_ended_ones_left_out() -> None:
     ready = asyncio.create_task(on_either(True))
     here = asyncio.current_task()
