@@ -24,7 +24,7 @@ def test_every_number_begins_at_zero_and_nothing_is_said() -> None:
         f"{kind.__name__}.{field.name}": field.default
         for kind in counted()
         for field in dataclasses.fields(kind)
-        if field.default is not dataclasses.MISSING
+        if field.default is not dataclasses.MISSING and not isinstance(field.default, bool)
     }
     assert len(told) > 40
     assert {name: value for name, value in told.items() if value} == {}
