@@ -331,7 +331,7 @@ class Feeder:
                 unrenewed_s=round(now - seen.since, 3),
                 ttl_s=self.lease.ttl,
             ),
-            unlisted=[] if ownership is None else sorted(ownership.interest.unlisted),
+            unlisted_symbols=[] if ownership is None else sorted(ownership.interest.unlisted),
         )
 
     async def reap(self, request: ClusterReapRequest) -> ClusterReaped:

@@ -301,7 +301,7 @@ class NatsUpstream(Upstream):
             )
             for each in self._subscriptions().values()
         ]
-        return ClusterView(role="gateway", name=self.gateway, subscriptions=present)
+        return ClusterView(role="gateway", name=self.gateway, nats_subscriptions=present)
 
     async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
         """End subscriptions that no feed uses. In the service's loop."""

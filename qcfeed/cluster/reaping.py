@@ -32,7 +32,7 @@ class Reaping:
         self._refused.append(ClusterRefusal(what=what, why=why))
 
     def answer(self) -> ClusterReaped:
-        return ClusterReaped(ended=self.ended, refused=self._refused)
+        return ClusterReaped(ended_names=self.ended, refusals=self._refused)
 
     async def feeds(
         self, hub: Hub, epochs: Mapping[str, str], wanted: Set[Symbol], timeout: float

@@ -80,7 +80,7 @@ def _feeds_without_gateway(members: Sequence[MemberFeeds]) -> Iterator[ClusterOr
         for feed in member.feeds if member.owns else ():
             if feed.symbol in wanted or feed.demand != _WANTED:
                 continue
-            foreign = feed.symbol in member.view.unlisted
+            foreign = feed.symbol in member.view.unlisted_symbols
             yield ClusterOrphan(
                 kind=FEED_WITHOUT_GATEWAY, member=member.name, symbol=feed.symbol, epoch=feed.epoch,
                 reason="no gateway wants it"
@@ -92,7 +92,7 @@ def _subscriptions_without_feed(members: Sequence[MemberFeeds]) -> Iterator[Clus
     """A gateway's subscription on NATS that has outlived its feed: it keeps the owner's feed running."""
     for member in _of_role(members, GATEWAY):
         served = {feed.symbol for feed in member.feeds}
-        for each in member.view.subscriptions:
+        for each in member.view.nats_subscriptions:
             if not (each.read and each.symbol in served):
                 yield ClusterOrphan(
                     kind=SUBSCRIPTION_WITHOUT_FEED, member=member.name, symbol=each.symbol,
@@ -136,7 +136,7 @@ def _subscribed(members: Sequence[MemberFeeds]) -> set[str]:
     """The symbols of the gateways: of their feeds, and of their subscriptions on NATS."""
     gateways = _of_role(members, GATEWAY)
     feeds = {feed.symbol for member in gateways for feed in member.feeds}
-    return feeds | {each.symbol for member in gateways for each in member.view.subscriptions}
+    return feeds | {each.symbol for member in gateways for each in member.view.nats_subscriptions}
 
 
 def _of_role(members: Sequence[MemberFeeds], role: str) -> list[MemberFeeds]:

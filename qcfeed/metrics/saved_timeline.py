@@ -19,7 +19,7 @@ def saved(timeline: Timeline, claims: Sequence[Claim], source: str) -> Prometheu
         target=timeline.target,
         limit_bytes=None if timeline.limit is None else round(timeline.limit),
         points=[history_point(each, rfc3339.seconds(each.at)) for each in timeline.points],
-        locations={name: list(samples) for name, samples in timeline.locations.items()},
+        live_by_location={name: list(samples) for name, samples in timeline.locations.items()},
         claims=[
             AlertClaim(alert=each.alert, text=each.text, memory_bytes_per_hour=each.bytes_per_hour)
             for each in claims
@@ -39,7 +39,7 @@ def restored(
         target=kept.target,
         points=[each for each in map(point, kept.points) if end - since <= each.at <= end],
         limit=kept.limit_bytes,
-        locations=kept.locations if at is None else {},
+        locations=kept.live_by_location if at is None else {},
         missing=kept.missing,
     )
     return timeline, [

@@ -103,9 +103,9 @@ class ClusterView(Answer, kw_only=True, tag="qcfeed.cluster.view/1"):
     """Of the owner: its epoch; null for a feeder that is not the owner."""
     lease: LeaseSeen | None = None
     """Of a feeder: the lease of another feeder on its share."""
-    subscriptions: list[SubscriptionSeen] = msgspec.field(default_factory=list)
+    nats_subscriptions: list[SubscriptionSeen] = msgspec.field(default_factory=list)
     """Of a gateway: its subscriptions on NATS."""
-    unlisted: list[str] = msgspec.field(default_factory=list)
+    unlisted_symbols: list[str] = msgspec.field(default_factory=list)
     """Of an owner: symbols that no gateway asks for, and that something on NATS is subscribed to."""
 
 
@@ -129,7 +129,7 @@ class ClusterRefusal(msgspec.Struct, kw_only=True):
 
 
 class ClusterReaped(Answer, kw_only=True, tag="qcfeed.cluster.reap/1"):
-    """``ended``: each is a symbol, or ``share N/M`` for a lease."""
+    """``ended_names``: each is a symbol, or ``share N/M`` for a lease."""
 
-    ended: list[str]
-    refused: list[ClusterRefusal]
+    ended_names: list[str]
+    refusals: list[ClusterRefusal]

@@ -17,7 +17,7 @@ class AlertClaim(msgspec.Struct, kw_only=True):
 
 
 class PrometheusHistory(Answer, kw_only=True, tag="qcfeed.prometheus.history/1"):
-    """Samples, oldest first. ``locations``: (Unix seconds, live tasks) by spawn location.
+    """Samples, oldest first. ``live_by_location``: (Unix seconds, live tasks) by spawn location.
 
     ``source``: the server. ``target``: job/instance of the service there. ``missing``: what is not
     available or may mislead.
@@ -27,6 +27,6 @@ class PrometheusHistory(Answer, kw_only=True, tag="qcfeed.prometheus.history/1")
     target: str
     limit_bytes: int | None
     points: list[HistoryPoint]
-    locations: dict[str, list[tuple[float, float]]]
+    live_by_location: dict[str, list[tuple[float, float]]]
     claims: list[AlertClaim]
     missing: list[str]

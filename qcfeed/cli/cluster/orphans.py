@@ -154,8 +154,8 @@ def _request(found: Sequence[ClusterOrphan], timeout: float) -> ClusterReapReque
 
 def _told(member: str, reaped: Any) -> bool:
     """Say what has ended and what was left alone; whether nothing was."""
-    if reaped.ended:
-        say(f"{member}: ended {', '.join(reaped.ended)}")
-    for each in reaped.refused:
+    if reaped.ended_names:
+        say(f"{member}: ended {', '.join(reaped.ended_names)}")
+    for each in reaped.refusals:
         say(f"{member}: left alone: {each.what}: {each.why}")
-    return not reaped.refused
+    return not reaped.refusals
