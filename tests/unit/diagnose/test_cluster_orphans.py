@@ -66,7 +66,9 @@ def test_a_feed_that_no_gateway_has_is_an_orphan_unless_it_lingers() -> None:
 
 
 def test_a_subscriber_on_nats_that_is_no_gateway_is_told_as_what_keeps_the_feed() -> None:
-    [found] = cluster_orphans.orphans([gateway("g"), feeder("f", feed("A"), unlisted_symbols=["A"])], 0)
+    [found] = cluster_orphans.orphans(
+        [gateway("g"), feeder("f", feed("A"), unlisted_symbols=["A"])], 0
+    )
     assert "no gateway keeps it" in found.reason
     assert found.epoch == "7.1"
 
