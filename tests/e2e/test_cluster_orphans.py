@@ -115,12 +115,12 @@ def test_a_feed_that_no_gateway_wants_is_told_and_ended_only_in_the_life_that_wa
     with stranger(cluster.url, "TSLA"):
         newer = cluster.until_orphan("feed without gateway")
         assert newer["epoch"] != older["epoch"]
-        [refused] = reap(older)["refused"]
+        [refused] = reap(older)["refusals"]
         assert "it has begun another life since" in refused["why"]
         with watching(cluster.gateway, "TSLA") as watcher:
             watcher.quote()
-            until(lambda: reap(newer)["refused"], "a gateway wants it now")
-            assert reap(newer)["refused"][0]["why"] == "a gateway wants it again"
+            until(lambda: reap(newer)["refusals"], "a gateway wants it now")
+            assert reap(newer)["refusals"][0]["why"] == "a gateway wants it again"
             watcher.quote()
     until(lambda: cluster.orphans() == [], "no orphan")
 
