@@ -17,22 +17,27 @@ def named(config: str | os.PathLike[str] | None) -> str | None:
 
     Raises ConfigError if the file has the word and is invalid.
     """
-    try:
-        descriptor = os.open(config or _default_path(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):  # a command that needs the file says what is wrong with it
+    if not mentioned(config):
         return None
-    try:
-        if _WORD not in os.read(descriptor, MAX_BYTES):
-            return None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
     from pathlib import Path
 
     from qcfeed.config import contexts
 
     return contexts.current(file=None if config is None else Path(config))
+
+
+def mentioned(config: str | os.PathLike[str] | None) -> bool:
+    """Whether the file has the word at all."""
+    try:
+        descriptor = os.open(config or _default_path(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # a command that needs the file says what is wrong with it
+        return False
+    try:
+        return _WORD in os.read(descriptor, MAX_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _default_path() -> str:

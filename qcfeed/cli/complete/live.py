@@ -129,7 +129,10 @@ class _Services:
     def _current_context(self) -> str | None:
         """The context that commands use if none is named. Raises ValueError if the file is invalid."""
         from qcfeed.cli import current_context
-        from qcfeed.errors import QcfeedError
+
+        if not current_context.mentioned(self._config or None):
+            return None
+        from qcfeed.errors import QcfeedError  # slow to import
 
         try:
             return current_context.named(self._config or None)

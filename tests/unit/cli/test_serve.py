@@ -57,7 +57,7 @@ def test_the_configuration_file_is_named_before_the_command(
     ("args", "said"),
     [
         (["serve", "--port", "-1"], "--port is -1"),
-        (["serve", "--port", "x"], "'x' is not a valid int"),
+        (["serve", "--port", "x"], "'x' is not a whole number"),
         (["serve", "--prt", "1"], "No such option: --prt. Did you mean --port?"),
         (["--config", "/nowhere.toml", "serve"], "configuration file /nowhere.toml does not exist"),
         (["serve", "--dead-after", "1"], "staleness bands are out of order"),

@@ -113,6 +113,9 @@ NEEDS: dict[str, dict[str, Any]] = {
     "trusted_proxy": {"trusted_proxy": "10.0.0.0/8"},
     "proxy_protocol": {"proxy_protocol": True, "trusted_proxy": "10.0.0.0/8"},
     "allow_origin": {"allow_origin": "https://desk.example.com"},
+    "page": {"page": True, "admin_listen": "127.0.0.1:9000"},
+    "page_token_file": {"page": True, "page_token_file": "t", "admin_listen": "127.0.0.1:9000"},
+    "evidence_at": {"evidence_at": 0.5},
     "nats_key": {"nats_key": "k", "nats_cert": "c"},
 }
 """Values that an option needs to be valid, in itself or beside others."""
