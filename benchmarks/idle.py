@@ -116,7 +116,7 @@ def _servers(
 @contextlib.contextmanager
 def _readers(program: Path, port: int, count: int, source: str) -> Iterator[Readers]:
     """``count`` readers that have connected from ``source``."""
-    command = [program, str(port), "websocket", str(count), "AAPL", source]
+    command = [str(program), str(port), "websocket", str(count), "AAPL", source]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         readers = Readers(process)
@@ -138,7 +138,7 @@ def _kernel() -> int:
 
 def _cpu(servers: list[psutil.Process]) -> float:
     times = [each.cpu_times() for each in servers]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnostics import orphans, snapshot
 from qcfeed.diagnostics.ledger import Ledger, owned_by
+from qcfeed.diagnostics.snapshot import LocationCounts, Totals
 
 READERS = 20
 _BATCH = 200
@@ -99,7 +100,8 @@ async def _churn(result: Soak) -> None:
 def _looks(ledger: Ledger) -> list[Callable[[], object]]:
     def by_location() -> None:
         taken = snapshot.by_location(ledger, time.monotonic())
-        for row in (*taken.rows, taken.totals):
+        counts: list[LocationCounts | Totals] = [*taken.rows, taken.totals]
+        for row in counts:
             ended = row.finished + row.cancelled + row.failed + row.destroyed
             assert row.spawned == ended + row.live, f"out of balance: {row}"
 

@@ -30,9 +30,10 @@ from typing import Any
 import psutil
 
 from benchmarks.serving import QCFEED, Serving, serving
-from qcfeed.cli.top.observer import JUDGED_EVERY, Looker, Seen, Wanted
+from qcfeed.cli.top.observer import ListTarget, Observer, ServiceSnapshot
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
+from qcfeed.observe.tracker import DIAGNOSIS_INTERVAL
 
 ZOMBIES = 47_829
 EVERY = 2.0
@@ -149,23 +150,23 @@ class _Noting(ControlClient):
 def _looks(service: Serving, rounds: int) -> dict[str, float]:
     """Measure a refresh with each list on screen, and one with a verdict. The first two refreshes are not
     counted; the second always has a verdict."""
-    figures = {}
+    figures: dict[str, float] = {}
     for view in ("locations", "orphans", "findings"):
         client = _Noting(Address(socket=service.socket), timeout=PATIENCE)
         due = view == "findings"
-        looker = Looker(partial(_same, client), clock=_always_due() if due else time.monotonic)
-        wanted, took = Wanted(view), []
+        observer = Observer(partial(_same, client), clock=_always_due() if due else time.monotonic)
+        target, took = ListTarget(view), []
         for _ in range(2):
-            looker.look(wanted)
+            observer.refresh(target)
             time.sleep(0.1)
         gaps = []
         for _ in range(rounds):
             client.stall_ms = 0.0
             begun = time.perf_counter()
-            look = looker.look(wanted)
+            found = observer.refresh(target)
             took.append(time.perf_counter() - begun)
             gaps.append(client.stall_ms)
-            assert isinstance(look, Seen), look
+            assert isinstance(found, ServiceSnapshot), found
         name = "a refresh with verdict" if due else f"a refresh, {view}"
         figures |= {
             f"{name}, ms": statistics.median(took) * 1000,
@@ -181,7 +182,7 @@ def _same(client: _Noting) -> ControlClient:
 
 def _always_due() -> Callable[[], float]:
     """A clock on which a verdict is always due."""
-    moments = itertools.count(0, JUDGED_EVERY)
+    moments = itertools.count(0, DIAGNOSIS_INTERVAL)
     return lambda: float(next(moments))
 
 

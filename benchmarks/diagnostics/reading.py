@@ -127,7 +127,9 @@ async def all_tasks(number: int, owned: bool) -> Figures:
     await asyncio.sleep(1)
 
     async def grouped() -> None:
-        groups = Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())
+        groups = Counter(
+            getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()
+        )
         assert groups["sleeper"] == number
 
     def look() -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psutil
 
@@ -43,7 +45,7 @@ def awaited(name: str) -> float:
     return _cpu(name, lambda: run(number)) / number
 
 
-def _cpu(name: str, main) -> int:
+def _cpu(name: str, main: Callable[[], Coroutine[Any, Any, object]]) -> int:
     peer = PEERS[name]
 
     async def measured() -> int:

@@ -23,7 +23,15 @@ def compiler() -> str | None:
 def build(name: str, directory: Path) -> Path:
     """Compile ``name`` into ``directory``. Raises CalledProcessError with the compiler's output."""
     program = directory / name
-    command = [compiler() or "cc", "-O2", "-Wall", "-Wextra", "-o", program, *_SOURCES[name]]
+    command = [
+        compiler() or "cc",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-o",
+        str(program),
+        *map(str, _SOURCES[name]),
+    ]
     if name in _WITH_TLS and tls_missing() is None:
         command += ["-DWITH_TLS", "-lssl", "-lcrypto"]
     subprocess.run(command, check=True)

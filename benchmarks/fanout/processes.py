@@ -201,7 +201,7 @@ def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterato
     """The workload's readers, all connected, on the last core, until the block ends."""
     _, cores = machine.cores(any_core=workload.any_core)
     symbols = ",".join(workload.symbols)
-    command = [program, str(port), peer.protocol, str(workload.readers), symbols]
+    command = [str(program), str(port), peer.protocol, str(workload.readers), symbols]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -216,5 +216,6 @@ def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterato
             raise MeasurementError(f"{error} {errors.read().strip()[-500:]}") from error
         finally:
             for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

@@ -97,8 +97,8 @@ async def measure(home: Path, workers: int, clients: int, drain: float) -> None:
             _, told = await restart.communicate()
             took = time.monotonic() - began
             await asyncio.sleep(drain)
-            for each in running:
-                each.cancel()
+            for task in running:
+                task.cancel()
     finally:
         service.terminate()
         service.wait()

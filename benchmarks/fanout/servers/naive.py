@@ -39,7 +39,7 @@ async def main(source: Source) -> None:
     app.add_routes([web.get("/quotes/{symbol}", quotes)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    context = source.tls and server_context(source.tls)
+    context = server_context(source.tls) if source.tls else None
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096, ssl_context=context).start()
     ready(runner.addresses[0][1])
     await room.fill(source, deliver)
