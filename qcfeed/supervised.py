@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from typing import Any
 
 VARIABLE = "QCFEED_SUPERVISED"
-REASONS = ("ended", "stuck", "requested")
+REQUESTED = "requested"
+REASONS = ("ended", "stuck", REQUESTED)
 """Why a process was started again: it ended by itself, was stuck and therefore killed, or on request."""
 
 
-def describe(restarts: Mapping[str, int]) -> str:
-    """The variable's value: how often the process was started again, by reason."""
-    return json.dumps(dict(restarts))
+def describe(restarts: Mapping[str, int], *, successor: bool = False) -> str:
+    """The variable's value: how often the process was started again, by reason.
+
+    ``successor``: its predecessor still runs. It gets ready beside it, and takes over when that has ended.
+    """
+    return json.dumps(dict(restarts) | ({_SUCCESSOR: True} if successor else {}))
 
 
 def is_supervised() -> bool:
@@ -21,10 +26,26 @@ def is_supervised() -> bool:
     return VARIABLE in os.environ
 
 
+def is_successor() -> bool:
+    """Whether this process is to get ready beside the one whose name and ports it takes over."""
+    return _told().get(_SUCCESSOR) is True
+
+
 def restarts() -> dict[str, int]:
     """How often this process was started again, by reason; empty without a supervisor."""
     try:
-        told = json.loads(os.environ[VARIABLE])
+        told = _told()
         return {reason: int(told[reason]) for reason in REASONS}
     except (KeyError, TypeError, ValueError):
         return {}
+
+
+def _told() -> dict[str, Any]:
+    try:
+        told = json.loads(os.environ.get(VARIABLE, ""))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+_SUCCESSOR = "successor"

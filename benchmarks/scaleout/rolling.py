@@ -62,8 +62,11 @@ class Client:
         self.longest, self.told = 0.0, []
 
 
-async def measure(home: Path, workers: int, clients: int, drain: float) -> None:
-    """Start the service, connect, restart every worker, and print what the clients saw."""
+async def measure(home: Path, workers: int, clients: int, drain: float, only: str) -> None:
+    """Start the service, connect, restart workers, and print what the clients saw.
+
+    ``only``: the end of one worker's name, such as ``feeder`` or ``1``; all of them if it is empty.
+    """
     homes = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), str(home))
     environment = dict(os.environ) | homes
     command = [sys.executable, "-m", "qcfeed"]
@@ -92,7 +95,9 @@ async def measure(home: Path, workers: int, clients: int, drain: float) -> None:
                 each.begin()
             began = time.monotonic()
             restart = await asyncio.create_subprocess_exec(
-                *command, "workers", "restart", env=environment, stderr=subprocess.PIPE
+                *(*command, "workers", "restart", *_names(url, only)),
+                env=environment,
+                stderr=subprocess.PIPE,
             )
             _, told = await restart.communicate()
             took = time.monotonic() - began
@@ -116,6 +121,10 @@ def _print(readers: list[Client], drain: float) -> None:
     )
 
 
+def _names(url: str, only: str) -> tuple[str, ...]:
+    return (f"{url.rpartition(':')[2]}-{only}",) if only else ()
+
+
 def _url(service: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + _PATIENCE
     while service.poll() is None and time.monotonic() < until:
@@ -133,10 +142,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--drain-timeout", type=float, default=5.0)
+    parser.add_argument(
+        "--only", default="", help="restart one worker: feeder, or the number of a gateway"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as home:
         asyncio.run(
-            measure(Path(home), arguments.workers, arguments.clients, arguments.drain_timeout)
+            measure(
+                Path(home),
+                arguments.workers,
+                arguments.clients,
+                arguments.drain_timeout,
+                arguments.only,
+            )
         )
 
 

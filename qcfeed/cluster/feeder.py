@@ -80,6 +80,8 @@ class Feeder:
         self._bucket: LeaseBucket | None = None
         self._ownership: Ownership | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._informed = asyncio.Event()
+        """Set once the owner is known: this feeder, or another one for which it then stands by."""
         # The two tasks begin and end ownerships; one at a time.
         self._changing = asyncio.Lock()
         self._reconnects = 0
@@ -109,8 +111,17 @@ class Feeder:
         for each in self._tasks:
             each.add_done_callback(_report_bug)
 
+    async def wait_informed(self, timeout: float) -> bool:
+        """Wait until the owner is known; False if it is not after ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._informed.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def stop(self) -> None:
-        """Give up the lease, so that another feeder takes over at once, and disconnect."""
+        """Give up the lease, so that another feeder takes over at once; then end the feeds and disconnect."""
         self.closed = True
         for each in self._tasks:
             each.cancel()
@@ -189,6 +200,8 @@ class Feeder:
         answer = await bucket.carry_out(self.share.key, request, self._request_timeout(now))
         lease.answered(request, answer, self._clock())
         self._problem = bucket.problem
+        if lease.owner:
+            self._informed.set()
         if answer is Outcome.NO_BUCKET:
             log.warning("the bucket of the leases was deleted; it is created again")
             await self._check_lease()
@@ -236,13 +249,19 @@ class Feeder:
         await connection.close()
 
     async def _release(self, connection: Connection) -> None:
-        """Stop publishing, then let the next feeder take over without waiting for the lease's end."""
+        """Stop publishing, then let the next feeder take over without waiting for the lease's end.
+
+        The feeds end last: their upstream may take its time to close, and nothing of theirs is published any more.
+        """
         bucket = self._bucket
         request = self.lease.release()
-        await self._end_ownership()
-        if request is None or bucket is None or connection.lost:
-            return
-        await bucket.carry_out(self.share.key, request, RELEASE_TIMEOUT)
+        try:
+            await self._end_tenure()
+            if request is not None and bucket is not None and not connection.lost:
+                await bucket.carry_out(self.share.key, request, RELEASE_TIMEOUT)
+                log.info("the lease of share %s is given up", self.share)
+        finally:
+            await self._end_feeds()
 
     # ------------------------------------------------------------ ownership
 
@@ -270,12 +289,19 @@ class Feeder:
 
     async def _end_ownership(self) -> None:
         """End the announcements, then every feed at once; its tasks are joined."""
+        await self._end_tenure()
+        await self._end_feeds()
+
+    async def _end_tenure(self) -> None:
+        """Announce nothing more, and answer no gateway."""
         ownership, self._ownership = self._ownership, None
         if ownership is not None:
             level = logging.INFO if self.closed else logging.WARNING
             log.log(level, "no longer owner of share %s, epoch %d", self.share, ownership.epoch)
             self._highest = max(self._highest, ownership.highest)
             await ownership.stop()
+
+    async def _end_feeds(self) -> None:
         if self._publisher is not None and self._hub is not None and self._hub.feeds:
             await self._publisher.stop_all()
 

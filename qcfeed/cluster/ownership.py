@@ -113,10 +113,7 @@ class Ownership:
         )
 
     async def _end_round(self) -> None:
-        found = self.interest.end()
-        for symbol in found.start:
-            self._start(symbol)
-        for symbol in found.doubtful:
+        for symbol in self.interest.end():
             # An empty message with a reply: without subscribers, the server answers "no responders".
             await self._connection.publish(
                 subjects.quotes(symbol), b"", f"{self._probes}.{subjects.token(symbol)}"
@@ -142,7 +139,10 @@ class Ownership:
             log.warning("dropped an invalid answer of a gateway: %s", error)
             return
         self._hear_epochs(wanted)
-        self.interest.listed(wanted.gateway, [s for s in chosen if self._share.owns(s)])
+        if self._lease.holds(self._clock()):
+            owned = filter(self._share.owns, chosen)
+            for symbol in self.interest.listed(wanted.gateway, owned):
+                self._start(symbol)
 
     def _hear_epochs(self, wanted: control.Wanted) -> None:
         """Note the epochs that a gateway has seen: no later one may be below them."""

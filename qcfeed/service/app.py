@@ -67,6 +67,9 @@ MAX_SHARED_INSTANCES = 1_000
 
 _TELL_REPEATS_INTERVAL = 10.0
 """Seconds after which the log says how many lines like others were left out."""
+_INFORMED_WITHIN = 10.0
+"""Seconds that a standby waits to hear of the owner: where JetStream is away, it has to go on without."""
+_NAME_FREE_POLL = 0.05
 _SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of the feeds' rates."""
 
@@ -146,11 +149,26 @@ class Service:
         self.drills: DrillRunner | None = None
         """None if this service does not allow drills."""
         self._metrics = metrics.ServiceMetrics(self.parts)
+        self._standing_by: contextlib.AsyncExitStack | None = None
+        """What ends the feeder that has started already."""
         self._started = contextlib.AsyncExitStack()
+
+    async def stand_by(self) -> None:
+        """In a feeder: compete for the lease now. ``start`` then waits for the end of the predecessor."""
+        if self.feeder is None:
+            return
+        async with contextlib.AsyncExitStack() as parts:
+            parts.push_async_callback(self.feeder.stop)
+            self.feeder.start(self.hub)
+            if not await self.feeder.wait_informed(_INFORMED_WITHIN):
+                log.warning("share %s: the owner is not known yet", self.feeder.share)
+            self._standing_by = parts.pop_all()
 
     async def start(self) -> None:
         """Start every part. Raises StartError or ConfigError, with nothing left running."""
         async with contextlib.AsyncExitStack() as parts:
+            if self._standing_by is not None:
+                await parts.enter_async_context(self._standing_by)
             self._start_tls(parts)
             # Bound first, because the instance is named after the port. It listens last.
             quotes = parts.enter_context(
@@ -159,7 +177,7 @@ class Service:
                 )
             )
             self.listening.websocket = self.listening.admin = listen.format_address(quotes)
-            self._claim_instance(parts, quotes.getsockname()[1])
+            await self._claim_instance(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)
             self.listening.admin = await self._http.start(parts) or self.listening.admin
@@ -213,8 +231,19 @@ class Service:
 
         return PageSource(LocalControl(read), lambda: self.instance)
 
-    def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
-        """Start the control plane under the instance name; behind a shared port, the first free number."""
+    async def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
+        """Start the control plane under the instance name. A successor waits until it is free."""
+        while True:
+            try:
+                return self._claim_free_instance(parts, port)
+            except InstanceTakenError:
+                if self._standing_by is None:
+                    raise
+                # Without end here: our supervisor allows a time.
+                await asyncio.sleep(_NAME_FREE_POLL)
+
+    def _claim_free_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
+        """As ``_claim_instance``; behind a shared port, the name is the first free number."""
         if self.config.instance or not self.config.reuse_port:
             self._start_control(parts, self.config.instance or str(port))
             return
@@ -300,7 +329,8 @@ class Service:
             return
         if not self.config.admin_listen:
             self._http.listen(parts, quotes, "connections of --port", new_transport)
-        self.feeder.start(self.hub)
+        if self._standing_by is None:
+            self.feeder.start(self.hub)
         parts.push_async_callback(self.feeder.stop)
 
     def _start_sampling(self) -> PeriodicCall:

@@ -29,7 +29,7 @@ from qcfeed.service.app import Service
 from qcfeed.service.log_format import JsonLogFormatter, formatter
 from qcfeed.service.systemd import Notifier
 from qcfeed.streams import write_message
-from qcfeed.supervised import is_supervised
+from qcfeed.supervised import is_successor, is_supervised
 
 log = logging.getLogger("qcfeed")
 
@@ -80,6 +80,9 @@ def start_logging(form: str) -> tuple[RecentLog, RepeatLimit]:
 
 async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> ExitStatus:
     service = make()
+    if is_successor():
+        await service.stand_by()
+        Notifier().standing_by()
     await service.start()
     stopping = asyncio.Event()
     # Only now: until here, Ctrl-C cancels the start, which unwinds what has started.

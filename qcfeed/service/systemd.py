@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 NOTIFICATIONS_PER_DEADLINE = 2
 """Keep-alives per watchdog timeout; sd_watchdog_enabled(3) recommends half the timeout."""
 
+STANDING_BY = "X_QCFEED_STANDING_BY=1"
+"""Not of systemd, which ignores names that begin with X_."""
+
 
 class Notifier:
     """Sends notifications to the service manager, if there is one."""
@@ -25,6 +28,10 @@ class Notifier:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._every = _watchdog(environment) / NOTIFICATIONS_PER_DEADLINE
         self._timer: asyncio.TimerHandle | None = None
+
+    def standing_by(self) -> None:
+        """Report to a supervisor that this process can take over from its predecessor; see workers/process.py."""
+        self._send(STANDING_BY)
 
     def ready(self, status: str) -> None:
         """Report the service as started; keep-alives are sent from now on until ``close``."""

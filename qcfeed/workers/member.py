@@ -8,8 +8,10 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from qcfeed.errors import ConfigError, ExitStatus, QcfeedError, StartError
+from qcfeed.supervised import REQUESTED
 from qcfeed.workers.checks import Check
 from qcfeed.workers.health import Health
 from qcfeed.workers.process import ChildProcess
@@ -18,6 +20,15 @@ from qcfeed.workers.restarts import Restarts, describe_exit
 log = logging.getLogger("qcfeed.workers")
 
 Launch = Callable[[], Awaitable[ChildProcess]]
+StandBy = Callable[[], Awaitable["Successor"]]
+
+
+class Successor(NamedTuple):
+    """A process that stands by. ``take_over`` returns it when it is ready, which it is after its predecessor's end."""
+
+    child: ChildProcess
+    take_over: Launch
+
 
 RUNNING = ("ready", "stuck")
 """The states of a process that has started and has not been asked to end."""
@@ -26,12 +37,19 @@ RUNNING = ("ready", "stuck")
 class Member:
     """Keeps one process running. ``launch`` starts it and returns when it is ready, or raises StartError.
 
-    ``check`` asks whether it is well. One that is stuck for ``stuck_limit`` seconds is killed, and so
+    ``stand_by`` starts a successor that gets ready beside the running process; without it, a restart ends the
+    process first. ``check`` asks whether it is well. One that is stuck for ``stuck_limit`` seconds is killed, and so
     starts again; 0: it is only named.
     """
 
     def __init__(
-        self, name: str, role: str, launch: Launch, check: Check, stuck_limit: float
+        self,
+        name: str,
+        role: str,
+        launch: Launch,
+        check: Check,
+        stuck_limit: float,
+        stand_by: StandBy | None = None,
     ) -> None:
         self.name = name
         self.role = role
@@ -41,6 +59,10 @@ class Member:
         self.ready_at = 0.0
         """``time.monotonic()`` when it was last ready."""
         self._launch = launch
+        self._stand_by = stand_by
+        self._successor: Successor | None = None
+        self._ends = False
+        """Whether it is ended for good."""
         self._check = check
         self._stuck_limit = stuck_limit
         self._killed_for: str | None = None
@@ -69,6 +91,8 @@ class Member:
         child = self._child
         if child is None or child.status is not None:
             raise StartError(f"{self.name} does not run now: {self.problem}")
+        if self._stand_by is not None:
+            await self._await_successor(self._stand_by)
         self._set("stopping")
         await child.end(drain)
         while self.state in ("stopping", "starting"):
@@ -79,19 +103,32 @@ class Member:
 
     async def stop(self, drain: float) -> int:
         """End it for good: its return code. It is killed after ``drain`` seconds."""
+        self._ends = True
         # First, because the keeper would start the process again.
         for task in (self._watcher, self._keeper):
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
         self._set("stopping")
+        if self._successor is not None:
+            await self._successor.child.kill()
         status = 0 if self._child is None else await self._child.end(drain)
         self._set("ended")
         return status
 
+    async def _await_successor(self, stand_by: StandBy) -> None:
+        """Have a successor that stands by. Raises StartError, and the process goes on as before."""
+        successor = await stand_by()
+        if self._ends:
+            await successor.child.kill()
+            raise StartError(f"{self.name} was ended")
+        self._successor = successor
+        log.info("%s has a successor (pid %s), which stands by", self.name, successor.child.pid)
+
     async def _start(self) -> None:
         self._set("starting")
-        self._child = await self._launch()
+        successor, self._successor = self._successor, None
+        self._child = await (self._launch if successor is None else successor.take_over)()
         self.ready_at = time.monotonic()
         self._set("ready")
 
@@ -104,7 +141,7 @@ class Member:
             pause = self.restarts.ended(
                 float("inf") if planned else time.monotonic() - self.ready_at,
                 random.random(),
-                "requested" if planned else "stuck" if stuck else "ended",
+                REQUESTED if planned else "stuck" if stuck else "ended",
             )
             while not await self._start_again(0.0 if planned else pause):
                 planned = False

@@ -96,19 +96,24 @@ def processes(config: Config, group: str, port: int, *, broker: str, file: str) 
 
 
 def environment(
-    inherited: Mapping[str, str], notify: str, restarts: Mapping[str, int]
+    inherited: Mapping[str, str],
+    notify: str,
+    restarts: Mapping[str, int],
+    *,
+    successor: bool = False,
 ) -> dict[str, str]:
     """The environment of a process: nothing that sets an option, or that is for the supervisor alone.
 
     ``notify``: the socket on which it reports that it is ready, as to systemd. ``restarts``: how often it
-    was started again, by reason, which it shows as a metric.
+    was started again, by reason, which it shows as a metric. ``successor``: its predecessor still runs.
     """
     kept = {
         name: value
         for name, value in inherited.items()
         if not name.startswith(("QCFEED_", "WATCHDOG_", "LISTEN_")) and name != "NOTIFY_SOCKET"
     }
-    return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: supervised.describe(restarts)}
+    told = supervised.describe(restarts, successor=successor)
+    return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: told}
 
 
 def _qcfeed(file: str, instance: str) -> tuple[str, ...]:

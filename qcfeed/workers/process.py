@@ -137,10 +137,10 @@ class Readiness:
         self._socket.setblocking(False)
         self._socket.bind(str(path))
 
-    async def wait(self) -> None:
+    async def wait(self, message: str = "READY=1") -> None:
         """Wait for the message."""
         loop = asyncio.get_running_loop()
-        while b"READY=1" not in (await loop.sock_recv(self._socket, 4_096)).split(b"\n"):
+        while message.encode() not in (await loop.sock_recv(self._socket, 4_096)).split(b"\n"):
             pass
 
     def close(self) -> None:

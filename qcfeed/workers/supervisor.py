@@ -7,32 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from qcfeed.config import Config
-from qcfeed.errors import ExitStatus, NotFoundError, StartError, UsageError
+from qcfeed.errors import ExitStatus, NotFoundError, UsageError
 from qcfeed.formats import printable_json, printable_lines
 from qcfeed.net import listen
 from qcfeed.streams import write_message
+from qcfeed.supervised import REQUESTED
 from qcfeed.workers import plan, process
 from qcfeed.workers.broker import Broker, write_private
 from qcfeed.workers.checks import Check, Checks
-from qcfeed.workers.member import Launch, Member, start_error
+from qcfeed.workers.member import Launch, Member, StandBy, Successor
 from qcfeed.workers.plan import BROKER, FEEDER, Process
 from qcfeed.workers.process import ChildProcess, Readiness
+from qcfeed.workers.starting import Messages, Starting
 
-_START_TIMEOUT = 60.0
-"""Seconds for a process to become ready."""
 _GRACE = 5.0
 """Seconds beyond --drain-timeout before a process is killed."""
 _BROKER_TIMEOUT = 5.0
-_HELD_LINES = 100
 
 
 class Supervisor:
@@ -56,7 +55,8 @@ class Supervisor:
         self.started_at = time.monotonic()
         self._port = bound.getsockname()[1]
         self._directory = directory
-        self._readiness: dict[int, Readiness] = {}
+        self._readiness: dict[int, list[Readiness]] = {}
+        self._lives = itertools.count(1)
         self._checks = Checks()
         self._rolling = asyncio.Lock()
         self._ending = False
@@ -83,6 +83,8 @@ class Supervisor:
 
     async def restart(self, names: list[str]) -> list[str]:
         """Restart these processes, or all but the NATS server, one after the other; their names.
+
+        A gateway drains first; the feeder's successor stands by before the feeder ends.
 
         Raises StartError if one does not come back; the others are left as they are then.
         """
@@ -121,8 +123,8 @@ class Supervisor:
             )
             statuses += [] if BROKER in roles else ended
         self._checks.close()
-        for readiness in self._readiness.values():
-            readiness.close()
+        for number in self._readiness:
+            self._close_readiness(number)
         shutil.rmtree(self._directory, ignore_errors=True)
         if any(status < 0 or status == ExitStatus.TIMED_OUT for status in statuses):
             return ExitStatus.TIMED_OUT
@@ -142,74 +144,62 @@ class Supervisor:
 
     def _add(self, planned: Process) -> Member:
         number = len(self.members)
-        check = self._checks.of_worker(planned.name)
-        return self._append(
-            planned.name, planned.role, lambda: self._launch(planned, number), check
-        )
 
-    def _append(self, name: str, role: str, launch: Launch, check: Check) -> Member:
-        member = Member(name, role, launch, check, self.config.worker_timeout)
+        async def launch() -> ChildProcess:
+            return await (await self._begin(planned, number, successor=False)).ready()
+
+        async def stand_by() -> Successor:
+            return await self._start_successor(planned, number)
+
+        check = self._checks.of_worker(planned.name)
+        # Gateways share their port and clients; there is one feeder, without which there are no quotes.
+        replaced = stand_by if planned.role == FEEDER else None
+        return self._append(planned.name, planned.role, launch, check, replaced)
+
+    def _append(
+        self, name: str, role: str, launch: Launch, check: Check, stand_by: StandBy | None = None
+    ) -> Member:
+        member = Member(name, role, launch, check, self.config.worker_timeout, stand_by)
         self.members.append(member)
         return member
 
-    async def _launch(self, planned: Process, number: int) -> ChildProcess:
-        """Start a process and wait until it is ready; the error that it told if it ends before."""
-        path = self._directory / f"{number}.ready"
-        messages = _Messages(planned.name, self._tell)
-        # Open until the process is started again, because it reports its end there, too.
-        with contextlib.suppress(KeyError):
-            self._readiness.pop(number).close()
-        readiness = self._readiness[number] = Readiness(path)
-        # The readiness socket is open by now: the process reports to it from its first moment on.
+    async def _begin(self, planned: Process, number: int, *, successor: bool) -> Starting:
+        """Start a process. ``successor``: beside the one that has its name now."""
+        restarts = dict(self.members[number].restarts.by_reason)
+        if successor:
+            restarts[REQUESTED] = restarts.get(REQUESTED, 0) + 1  # counted at its predecessor's end
+        else:
+            self._close_readiness(number)
+        path = self._directory / f"{number}-{next(self._lives)}.ready"
+        # Open by now: the process reports to it from its first moment on.
+        readiness = Readiness(path)
+        self._readiness.setdefault(number, []).append(readiness)
+        messages = Messages(planned.name, self._tell)
         child = await process.start(
             planned.command,
-            plan.environment(os.environ, str(path), self.members[number].restarts.by_reason),
+            plan.environment(os.environ, str(path), restarts, successor=successor),
             messages.hear,
         )
-        try:
-            await self._until_ready(planned.name, child, readiness)
-        except BaseException:
-            await child.kill()
-            raise
-        messages.release()
-        return child
+        return Starting(planned.name, child, readiness, messages)
 
-    async def _until_ready(self, name: str, child: ChildProcess, readiness: Readiness) -> None:
-        ready = asyncio.create_task(readiness.wait(), name=f"{name} becomes ready")
-        ended = asyncio.create_task(child.wait(), name=f"{name} ends")
-        try:
-            await asyncio.wait(
-                (ready, ended), timeout=_START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ready.done():
-                return
-            if ended.done():
-                raise start_error(name, ended.result(), list(child.lines))
-            raise StartError(f"{name} was not ready within {_START_TIMEOUT:g} s")
-        finally:
-            ready.cancel()
-            ended.cancel()
-            await asyncio.wait((ready, ended))
+    async def _start_successor(self, planned: Process, number: int) -> Successor:
+        starting = await self._begin(planned, number, successor=True)
+        await starting.stands_by()
 
+        async def take_over() -> ChildProcess:
+            child = await starting.ready()
+            self._close_readiness(number, but_last=True)
+            return child
 
-class _Messages:
-    """What a process writes: held until it is ready, because an error of its start is told by StartError."""
+        return Successor(starting.child, take_over)
 
-    def __init__(self, name: str, tell: Callable[[str, str], None]) -> None:
-        self._name = name
-        self._tell = tell
-        self._held: list[str] | None = []
-
-    def hear(self, line: str) -> None:
-        if self._held is None:
-            self._tell(self._name, line)
-        else:
-            self._held = [*self._held[-_HELD_LINES:], line]
-
-    def release(self) -> None:
-        held, self._held = self._held or [], None
-        for line in held:
-            self._tell(self._name, line)
+    def _close_readiness(self, number: int, *, but_last: bool = False) -> None:
+        """Close those of processes that have ended: until then they report there."""
+        opened = self._readiness.get(number, [])
+        kept = opened[-1:] if but_last else []
+        for each in opened[: len(opened) - len(kept)]:
+            each.close()
+        self._readiness[number] = kept
 
 
 def named(name: str, line: str, form: str) -> str:

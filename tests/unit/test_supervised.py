@@ -21,3 +21,11 @@ def test_a_process_reads_what_its_supervisor_told(monkeypatch: pytest.MonkeyPatc
     restarts = {"ended": 1, "stuck": 2, "requested": 0}
     monkeypatch.setenv(supervised.VARIABLE, supervised.describe(restarts))
     assert supervised.restarts() == restarts
+
+
+def test_a_successor_is_told_that_its_predecessor_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told in (True, False):
+        monkeypatch.setenv(supervised.VARIABLE, supervised.describe({"ended": 1}, successor=told))
+        assert supervised.is_successor() is told
+    monkeypatch.delenv(supervised.VARIABLE)
+    assert not supervised.is_successor()

@@ -1,7 +1,7 @@
 """Which symbols a feeder must run, from two views that must agree before one stops.
 
-Gateways answer every announcement of the owner with the symbols that they want. A symbol that none
-of them lists may still be wanted by a gateway whose answer is late, so the feeder asks NATS: it publishes
+Gateways answer every announcement of the owner with the symbols that they want; a new one starts at once, for a new
+owner begins with none. A symbol that none of them lists may still be wanted by a gateway whose answer is late, so the feeder asks NATS: it publishes
 an empty message on the symbol's subject with a reply subject. "No responders" confirms that nobody is
 subscribed. Only both together end the symbol's demand, and its feed then lingers.
 """
@@ -12,16 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from qcfeed.model.symbol import Symbol
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The result of one round of answers."""
-
-    start: frozenset[Symbol]
-    """Symbols that gateways want and that do not run."""
-    doubtful: frozenset[Symbol]
-    """Symbols that run and that no gateway listed: ask NATS about each."""
 
 
 @dataclass(slots=True)
@@ -41,10 +31,17 @@ class Interest:
         self._listed, self._answers = set(), set()
         self._asked = True
 
-    def listed(self, gateway: str, symbols: Iterable[Symbol]) -> None:
-        """A gateway's answer."""
+    def listed(self, gateway: str, symbols: Iterable[Symbol]) -> set[Symbol]:
+        """A gateway's answer; the symbols to start, which count as wanted from now on.
+
+        Each at most once in a round: one that the upstream refuses is listed by every gateway that wants it.
+        """
+        named = set(symbols)
+        start = named - self.wanted - self._listed
         self._answers.add(gateway)
-        self._listed.update(symbols)
+        self._listed |= named
+        self.wanted |= start
+        return start
 
     def requested(self, symbol: Symbol) -> bool:
         """A gateway asks for a symbol now; True if it does not run yet."""
@@ -54,16 +51,14 @@ class Interest:
         self.wanted.add(symbol)
         return new
 
-    def end(self) -> Round:
-        """The round is over. Symbols to start count as wanted from now on."""
+    def end(self) -> set[Symbol]:
+        """The round is over; the symbols that run and that no gateway listed: ask NATS about each."""
         if not self._asked:
-            return Round(frozenset(), frozenset())
+            return set()
         self._asked = False
         self.gateways = len(self._answers)
-        start = self._listed - self.wanted
-        self.wanted |= start
         self._doubtful = self.wanted - self._listed
-        return Round(frozenset(start), frozenset(self._doubtful))
+        return set(self._doubtful)
 
     @property
     def unlisted(self) -> set[Symbol]:

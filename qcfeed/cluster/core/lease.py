@@ -265,6 +265,9 @@ class Lease:
             self._holder = f"{self.name} {self._attempts()}"
             self._next = Update(self._holder, entry.revision)
             self.due = now
+        else:  # another feeder's: a standby reads until it is given up or has expired
+            self._next = Read()
+            self.due = now + min(LOOK, self.ttl / 8)
 
     def _note(self, entry: Entry, now: float) -> None:
         if not self.owner or self.owner == self.name:
@@ -275,3 +278,5 @@ class Lease:
 
 MARGIN = 0.15
 """The share of the time to live by which the owner stops early."""
+LOOK = 0.2
+"""Seconds between two looks of a standby at the owner's key: so long may a lease that is given up lie unused."""

@@ -7,11 +7,12 @@ AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
 
 
 def round_of(interest: Interest, **answers: list[Symbol]) -> tuple[set[Symbol], set[Symbol]]:
+    """What one round starts, and what nobody lists in it."""
     interest.begin()
+    started: set[Symbol] = set()
     for gateway, symbols in answers.items():
-        interest.listed(gateway, symbols)
-    found = interest.end()
-    return set(found.start), set(found.doubtful)
+        started |= interest.listed(gateway, symbols)
+    return started, interest.end()
 
 
 def test_what_any_gateway_lists_is_started_once() -> None:
@@ -19,6 +20,23 @@ def test_what_any_gateway_lists_is_started_once() -> None:
     assert round_of(interest, one=[AAPL], two=[AAPL, MSFT]) == ({AAPL, MSFT}, set())
     assert round_of(interest, one=[AAPL], two=[MSFT]) == (set(), set())
     assert interest.gateways == 2
+
+
+def test_a_listed_symbol_starts_with_the_first_answer_and_not_at_the_end_of_the_round() -> None:
+    interest = Interest()
+    interest.begin()
+    assert interest.listed("one", [AAPL]) == {AAPL}
+    assert interest.listed("two", [AAPL, MSFT]) == {MSFT}
+
+
+def test_a_refused_symbol_is_tried_again_only_in_the_next_round() -> None:
+    interest = Interest()
+    interest.begin()
+    assert interest.listed("one", [AAPL]) == {AAPL}
+    interest.wanted.discard(AAPL)
+    assert interest.listed("two", [AAPL]) == set()
+    interest.end()
+    assert round_of(interest, one=[AAPL]) == ({AAPL}, set())
 
 
 def test_a_symbol_that_nobody_lists_ends_only_if_nats_confirms_it() -> None:
@@ -73,4 +91,4 @@ def test_a_former_owner_wants_nothing() -> None:
     interest.requested(AAPL)
     interest.clear()
     assert not interest.wanted
-    assert interest.end().start == frozenset()
+    assert interest.end() == set()

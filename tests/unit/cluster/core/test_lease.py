@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 from qcfeed.cluster.core.lease import (
+    LOOK,
     MARGIN,
     RELEASED,
     Answer,
@@ -142,10 +143,30 @@ def test_a_lease_that_was_given_up_can_be_taken_at_once_by_its_revision() -> Non
     assert feeder.lease.epoch == 9
 
 
-def test_a_candidate_waits_between_attempts() -> None:
+def test_a_standby_looks_often_and_takes_a_lease_that_is_given_up_with_the_next_request() -> None:
+    feeder = Feeder()
+    feeder.sends(Outcome.CONFLICT)
+    for revision in (3, 4):
+        assert feeder.sends(Entry("another 1", revision)) == Read()
+        assert feeder.lease.due == feeder.now + LOOK
+    assert feeder.sends(Entry(RELEASED, 5)) == Read()
+    assert feeder.lease.due == feeder.now
+    assert feeder.sends(Stored(6)) == Update("me 2", 5)
+    assert feeder.holds
+
+
+def test_a_standby_that_finds_no_key_creates_it_at_once() -> None:
     feeder = Feeder()
     feeder.sends(Outcome.CONFLICT)
     feeder.sends(Entry("another 1", 3))
+    assert feeder.sends(Outcome.ABSENT) == Read()
+    assert feeder.lease.due == feeder.now
+    assert feeder.sends(Stored(9)) == Create("me 2")
+
+
+def test_a_candidate_that_is_refused_waits_longer() -> None:
+    feeder = Feeder()
+    feeder.sends(Outcome.REFUSED)
     assert feeder.lease.due == feeder.now + 1.0
 
 
