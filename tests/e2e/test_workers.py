@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from qcfeed.errors import ExitStatus, StartError
-from qcfeed.workers.broker import find
+from qcfeed.nats_program import find
 from tests.support.patience import PATIENCE
 from tests.support.shell import Serving, qcfeed, serving, until
 from tests.support.websockets_client import connect
@@ -30,7 +30,7 @@ pytest.importorskip(
     "nats", reason="the NATS client is not installed: pip install 'qcfeed[cluster]'"
 )
 try:
-    find()
+    find("--workers")
 except StartError as missing:
     pytest.skip(f"{missing.message}: pip install 'qcfeed[cluster]'", allow_module_level=True)
 
@@ -71,6 +71,7 @@ def test_a_service_of_workers_is_one_service(tmp_path: Path) -> None:
         _it_is_listed_as_one(tmp_path, port)
         _the_whole_cluster_answers(tmp_path, port)
         _a_killed_worker_comes_back(tmp_path, port, service)
+        _a_restarted_feeder_hands_over_to_its_successor(tmp_path, port, service)
         _workers_are_restarted_one_by_one(tmp_path, port, service)
         assert service.end() == ExitStatus.OK
         assert all(closed_with(reader) in (1001, None) for reader in readers)
@@ -130,6 +131,27 @@ def _a_killed_worker_comes_back(home: Path, port: str, service: Serving) -> None
     after = by_name(home)[f"{port}-1"]
     assert (after["state"], after["restarts"]) == ("ready", 1)
     assert after["process"] != before["process"]
+
+
+def _a_restarted_feeder_hands_over_to_its_successor(
+    home: Path, port: str, service: Serving
+) -> None:
+    name = f"{port}-feeder"
+    before = by_name(home)[name]
+    with connect(f"{service.url}/quotes/AAPL") as reader:
+        first = quote(reader)["epoch"]
+        done = qcfeed(home, "workers", "restart", name)
+        assert done.stderr == f"restarted {name}\n"
+        while quote(reader)["epoch"] == first:
+            pass
+    after = by_name(home)[name]
+    assert after["status"]["instance"] == name, "the successor has its predecessor's name"
+    assert after["status"]["pid"] == after["process"] != before["process"]
+    assert after["restarts_by_reason"]["requested"] == 1
+    # In this order, each heard after the one before.
+    assert f"(pid {after['process']}), which stands by" in service.hear("has a successor")
+    service.hear("no longer owner of share 1/1")
+    service.hear(f"{name} runs again (pid {after['process']})")
 
 
 def _workers_are_restarted_one_by_one(home: Path, port: str, service: Serving) -> None:
