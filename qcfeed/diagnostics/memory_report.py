@@ -15,7 +15,7 @@ from typing import Any
 
 from qcfeed.diagnostics import task_memory
 from qcfeed.diagnostics.code_origin import is_library
-from qcfeed.diagnostics.heap_walk import HeapWalk
+from qcfeed.diagnostics.heap_walk import MAX_NODES, MAX_SECONDS, HeapWalk
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_paths import RootName, path_of, type_name
 from qcfeed.diagnostics.object_sizes import ObjectSizes, items
@@ -87,14 +87,21 @@ class MemoryReport:
         )
 
 
-def take(ledger: Ledger, stores: Stores | None = None) -> MemoryReport:
+def take(
+    ledger: Ledger,
+    stores: Stores | None = None,
+    *,
+    most: int = MAX_NODES,
+    seconds: float = MAX_SECONDS,
+) -> MemoryReport:
     """Look at the memory of the program, from any thread, in slices that let the loop run.
 
-    Cost: a scan, 20 us for each of at most 600 tasks, and 2 us for each of at most 120,000 objects.
+    Cost: a scan, 20 us for each of at most 600 tasks, and 2 us for each of ``most`` objects, which
+    ends after ``seconds``.
     """
     sizes = ObjectSizes()
     tasks = task_memory.by_location(ledger, sizes)
-    walk = HeapWalk(sizes, ledger.turns.let_loop_run)
+    walk = HeapWalk(sizes, ledger.turns.let_loop_run, most=most, seconds=seconds)
     walk.ignore([walk, ledger.turns, tasks, tasks.shared, tasks.rows, sizes])
     found = _measured(list(stores(sizes)) if stores is not None else [], walk)
     names: dict[int, RootName] = {}

@@ -19,6 +19,7 @@ from qcfeed.diagnostics.memory_report import MemoryReport, Store
 from qcfeed.diagnostics.object_paths import path_of, type_name
 from qcfeed.diagnostics.object_sizes import MAX_ITEMS, ObjectSizes, items, referents
 from qcfeed.diagnostics.task_memory import LocationMemory
+from tests.support.patience import PATIENCE
 
 KB = 1_000
 CACHE: dict[int, bytes] = {}
@@ -40,7 +41,10 @@ class Handler:
 
 
 async def look(ledger: Ledger, stores: Any = None) -> MemoryReport:
-    return await asyncio.to_thread(memory_report.take, ledger, stores)
+    """A look that a busy machine, or one with many modules, does not cut short."""
+    return await asyncio.to_thread(
+        memory_report.take, ledger, stores, most=5_000_000, seconds=PATIENCE
+    )
 
 
 async def started(handler: Handler, tasks: int, held: int) -> list[asyncio.Task[None]]:
