@@ -22,7 +22,7 @@ from qcfeed.config.contexts import Context
 from qcfeed.config.credentials import unsecret
 from qcfeed.config.option import Option, convert, toml
 from qcfeed.doctor import exposure
-from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.errors import NotFoundError, UsageError, not_found
 
 app = new_app()
 
@@ -214,6 +214,8 @@ def set_value(
     """
     known = {each.name: each for each in config.all_options()}
     name = key.removeprefix("--").replace("-", "_")
+    if name not in known:
+        raise not_found("option", repr(name), hint="`qcfeed config show` lists them", known=known)
     converted = convert(known, name, value, "the command line")
     for group in config.GROUPS:
         if name in {each.name for each in config.options(group)}:

@@ -155,14 +155,17 @@ def _answer_of_bundle(
     params: dict[str, Any],
 ) -> tuple[AnyAnswer, bytes]:
     """Requests about tasks are answered from the snapshot in the bundle, others with the saved answer."""
-    from qcfeed.observe import bundle  # imported late: see read
+    from qcfeed.cli import bundle_readers  # imported late: see read
+    from qcfeed.observe import bundle
 
     opened = bundle.unpack(path, content)
+    readers = bundle_readers.readers(opened)
+    why = f"\n  saved by the service itself: {opened.manifest.why}" if opened.manifest.why else ""
     snapshot = opened.answer(_SNAPSHOT)
     about_tasks = route.startswith(TASKS) and route not in _SEPARATE_IN_BUNDLE
     if snapshot is not None and about_tasks:
         return _answer_of_snapshot(
-            path, snapshot, _schema(path, snapshot), route, kind, params, target.READERS
+            path, snapshot, _schema(path, snapshot), route, kind, params, readers, why
         )
     raw = opened.answer(needed)
     if raw is None:
@@ -174,7 +177,7 @@ def _answer_of_bundle(
         raise _other_version(path, found, needed)
     _refuse_others(path, "has one saved answer to this", params)
     answer = _decoded(path, raw, needed, kind)
-    _announce(path, answer, target.READERS)
+    _announce(path, answer, readers, why)
     return answer, raw
 
 
@@ -193,6 +196,7 @@ def _answer_of_snapshot(
     kind: type[AnyAnswer],
     params: dict[str, Any],
     readers: Iterable[str] = ("tasks",),
+    note: str = "",
 ) -> tuple[AnyAnswer, bytes]:
     # Imported here because the import is slow and a live service does not need it.
     from qcfeed.control import saved_tasks
@@ -204,7 +208,8 @@ def _answer_of_snapshot(
             raise _other_version(path, schema, needed)
         raise UsageError(f"{path} {_mismatch(schema, needed)}")
     snapshot = _decoded(path, raw, schema, SavedSnapshot)
-    _announce(path, snapshot, readers, _partial(len(snapshot.tasks), snapshot.dropped_tasks))
+    partial = _partial(len(snapshot.tasks), snapshot.dropped_tasks)
+    _announce(path, snapshot, readers, note + partial)
     answer = saved_tasks.answer(snapshot, route, **params)
     encoded = msgspec.json.encode(answer)
     return msgspec.json.decode(encoded, type=kind), encoded
@@ -250,6 +255,10 @@ _SEPARATE_IN_BUNDLE = (TASKS_BY_OBJECT, TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILU
 _SNAPSHOT = "qcfeed.tasks.snapshot/"
 _HINT = "`qcfeed tasks --save FILE` writes a file that every `tasks` command can read"
 _HINT_BUNDLE = "`qcfeed report --bundle FILE` writes a file that has this answer"
+_HINT_ANY = (
+    "`qcfeed report --bundle FILE` writes a file that all of these commands can read,"
+    " `qcfeed tasks --save FILE` one for `tasks`"
+)
 _SUPPORTED_PARAMS = {"limit", "key"}
 """Parameters allowed with a single answer: the caller applies the limit, and the key is its own."""
 
@@ -267,10 +276,10 @@ def _schema(path: Path, raw: bytes) -> str:
     except JSON_ERRORS as error:
         raise UsageError(
             f"{path} is not an answer of qcfeed, or is truncated: {error}",
-            hint=_HINT,
+            hint=_HINT_ANY,
         ) from error
     if not schema.startswith("qcfeed."):
-        raise UsageError(f"{path} is JSON, but not an answer of qcfeed")
+        raise UsageError(f"{path} is JSON, but not an answer of qcfeed", hint=_HINT_ANY)
     return schema
 
 

@@ -28,7 +28,7 @@ _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
     ("status", "diagnose", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
-     "logs", "audit", "alerts", "top")
+     "memory", "logs", "audit", "alerts", "top")
 )  # fmt: skip
 """Commands that take --from."""
 _LIVE = re.compile(
@@ -58,12 +58,19 @@ class CommandTarget(NamedTuple):
     announced: bool = False
 
 
-_current: ContextVar[CommandTarget] = ContextVar("qcfeed_target", default=CommandTarget())  # noqa: B039 - a named tuple cannot change
+_NONE = CommandTarget()
+_current: ContextVar[CommandTarget | None] = ContextVar("qcfeed_target", default=None)
+"""None outside a command line: nothing is kept there, so that no target outlives what named it."""
 
 
 def current() -> CommandTarget:
     """The target of this command line."""
-    return _current.get()
+    return _current.get() or _NONE
+
+
+def _become(changed: CommandTarget) -> None:
+    if _current.get() is not None:
+        _current.set(changed)
 
 
 def name_service(
@@ -72,18 +79,18 @@ def name_service(
     """Begin a command line; ``given``: the options that name its service, with their values."""
     words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
     named = ("--config", shlex.quote(str(config))) if config else ()
-    _current.set(CommandTarget(words, named, quiet=quiet))
+    _become(CommandTarget(words, named, quiet=quiet))
 
 
 def announce() -> None:
     """Note that it was said which service the configuration file names; once per command line."""
-    _current.set(current()._replace(announced=True))
+    _become(current()._replace(announced=True))
 
 
 @contextlib.contextmanager
 def command_line() -> Iterator[None]:
     """One command line: the target that it names ends with it."""
-    token = _current.set(CommandTarget())
+    token = _current.set(_NONE)
     try:
         yield
     finally:
@@ -92,7 +99,7 @@ def command_line() -> Iterator[None]:
 
 def read_from(source: Path, readers: Iterable[str]) -> None:
     """From now on the target is this file, which can answer these commands."""
-    _current.set(current()._replace(source=source, readers=frozenset(readers)))
+    _become(current()._replace(source=source, readers=frozenset(readers)))
 
 
 def program() -> str:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from qcfeed import __version__
-from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
+from qcfeed.cli.context import Format, Output, ask, examples, new_app, options, say
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control.routes import PROCESS, STATUS
@@ -31,18 +31,21 @@ class Version(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.vers
 def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """Show the version of this program, and of the service.
 
-    Exit status: 0, also without a service.
+    Exit status: 0, also without a service; if one is named, that of the failure to ask it.
     """
     found = Version(version=__version__, python=platform.python_version())
+    failure = None
     try:
         found.instance, found.service = _service(ctx)
     except QcfeedError as error:
-        found.reason = error.message
+        failure, found.reason = error, error.message
     figures = [
         Figure("qcfeed", f"{found.version}, Python {found.python}"),
         Figure("service", f"{found.service}, instance {found.instance}" if found.service else "-"),
     ]
     show_figures(output, figures, raw=msgspec.json.encode(found), names=[found.version])
+    if failure is not None and options(ctx).name_a_service:
+        raise failure
     if found.reason:
         say(f"no service: {found.reason}")
     elif found.service not in (None, found.version):

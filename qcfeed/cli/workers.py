@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli.context import ACTION_GRACE, Format, Output, ask, client, examples, new_app, say
+from qcfeed.cli.context import ACTION_GRACE, Format, Output, client, examples, new_app, say
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import WORKERS, WORKERS_RESTART
-from qcfeed.errors import NotFoundError
+from qcfeed.errors import NotFoundError, not_found
 from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
 
 app = new_app()
@@ -86,9 +86,10 @@ def restart(
     Exit status: 0 when all are ready again; 3 if one is not.
     """
     named = names or []
-    count = len(named) or sum(
-        worker.role != "nats" for worker in ask(ctx, WORKERS, Workers)[0].workers
-    )
+    workers = {worker.name: worker for worker in _asked(ctx)[0].workers}
+    if missing := [name for name in named if name not in workers]:
+        raise not_found("worker", *missing, hint="`qcfeed workers` lists them", known=workers)
+    count = len(named) or sum(worker.role != "nats" for worker in workers.values())
     request = RestartWorkersRequest(names=named, timeout_s=RESTART_TIMEOUT * max(1, count))
     control = client(ctx, longer=request.timeout_s + ACTION_GRACE)
     answer = control.post(WORKERS_RESTART, request, RestartedWorkers)
@@ -97,13 +98,12 @@ def restart(
 
 def _asked(ctx: typer.Context) -> tuple[Workers, bytes]:
     """The workers. Raises NotFoundError if the process that answers is not their supervisor."""
-    try:
-        return ask(ctx, WORKERS, Workers)
-    except NotFoundError as error:
+    if (found := group_of(ctx)) is None:
         raise NotFoundError(
             "this service has no workers: it was not started with `qcfeed serve --workers N`",
             hint="`qcfeed status` shows it; -i names a whole service, not one of its workers",
-        ) from error
+        )
+    return found
 
 
 def show_workers(answer: Workers, raw: bytes, output: Format) -> None:
@@ -118,10 +118,12 @@ def show_workers(answer: Workers, raw: bytes, output: Format) -> None:
 
 def group_of(ctx: typer.Context) -> tuple[Workers, bytes] | None:
     """The workers of the service that the options name; None if it has none."""
+    control = client(ctx)  # outside: a context that does not exist is another matter
     try:
-        return ask(ctx, WORKERS, Workers)
+        raw = control.fetch(WORKERS)
     except NotFoundError:
         return None
+    return control.decode(raw, Workers), raw
 
 
 def problems(answer: Workers) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -147,8 +147,9 @@ class AuditLog:
 
 
 def _shortened(value: Any) -> Any:
+    """``value`` without what is absent, and with lists of at most ``LISTED`` items."""
     if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
+        return {key: _shortened(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         kept = [_shortened(item) for item in value[:LISTED]]
         return kept if len(value) <= LISTED else [*kept, f"and {len(value) - LISTED} more"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcfeed.closest import closest
-from qcfeed.errors import ConfigError
+from qcfeed.errors import ConfigError, not_found
 
 if TYPE_CHECKING:
     from qcfeed.model.drills import Drill
@@ -247,14 +246,12 @@ def described() -> list[Drill]:
 
 
 def parse(text: str) -> ConfiguredDrill:
-    """Parse ``NAME`` or ``NAME=N``. Raises ConfigError for an unknown drill or an invalid number."""
+    """Parse ``NAME`` or ``NAME=N``. Raises NotFoundError for an unknown drill, ConfigError for the number."""
     name, _, number = text.partition("=")
     spec = next((each for each in DRILLS if each.name == name), None)
     if spec is None:
         names = [each.name for each in DRILLS]
-        meant = [f"did you mean {each}?" for each in closest(name, names)]
-        hint = " ".join([*meant, f"one of {', '.join(names)}"])
-        raise ConfigError(f"unknown drill {text!r}", hint=hint)
+        raise not_found("drill", repr(name), hint="`qcfeed drill list` lists them", known=names)
     if not _:
         return ConfiguredDrill(spec, spec.default)
     digits = number.removeprefix("-")

@@ -52,11 +52,15 @@ class Member(msgspec.Struct, kw_only=True):
 
 
 class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/2"):
-    """The content of a bundle, and what was left out of it."""
+    """The content of a bundle, and what was left out of it.
+
+    ``why``: what made the service save it by itself; None if somebody asked for it.
+    """
 
     version: str
     files: list[Member]
     skipped: list[str]
+    why: str | None = None
 
 
 class Recorder:
@@ -88,9 +92,14 @@ class Recorder:
 class Bundle:
     """A bundle read from a file."""
 
-    def __init__(self, path: Path, members: dict[str, bytes]) -> None:
+    def __init__(self, path: Path, members: dict[str, bytes], manifest: Manifest) -> None:
         self.path = path
         self.members = members
+        self.manifest = manifest
+
+    def has(self, route: str) -> bool:
+        """Whether it has the answer to a request."""
+        return f"{stem(route)}.json" in self.members
 
     def answer(self, schema: str) -> bytes | None:
         """The JSON of the last answer with this schema in any version; None if there is none.
@@ -177,7 +186,25 @@ def unpack(path: Path, raw: bytes) -> Bundle:
             f"{path} was written by another version of qcfeed: it is {found}, this one reads {needed}",
             hint="read it with the qcfeed that wrote it",
         )
-    return Bundle(path, members)
+    try:
+        manifest = msgspec.json.decode(members[MANIFEST], type=Manifest)
+    except JSON_ERRORS as error:
+        raise UsageError(f"{path} claims to be {found} but is not: {error}") from error
+    return Bundle(path, members, manifest)
+
+
+def manifest_of(path: Path) -> Manifest | None:
+    """The manifest at the beginning of a bundle, without reading the rest; None if there is none."""
+    import gzip
+    import tarfile
+    import zlib
+
+    try:
+        with path.open("rb") as file, gzip.GzipFile(fileobj=file) as content:
+            name, raw = next(_members(content.read(_CHUNK)))
+        return msgspec.json.decode(raw, type=Manifest) if name == MANIFEST else None
+    except (OSError, EOFError, zlib.error, tarfile.TarError, StopIteration, *JSON_ERRORS):
+        return None
 
 
 def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:

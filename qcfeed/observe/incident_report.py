@@ -119,5 +119,6 @@ def packed(
         version=__version__,
         files=[],
         skipped=[*material.diagnosis.skipped, *material.dropped],
+        why=material.why,
     )
     return pack(files, manifest), manifest

@@ -28,7 +28,7 @@ from qcfeed.metrics import memory
 from qcfeed.metrics.recent_history import RecentHistory
 from qcfeed.model.status import SavedEvidence
 from qcfeed.model.tasks import TasksByLocation
-from qcfeed.observe import incident_report
+from qcfeed.observe import bundle, incident_report
 from qcfeed.observe.bundle import Recorder
 from qcfeed.observe.collector import Collector, conclude
 from qcfeed.observe.incident_report import Limits
@@ -108,11 +108,12 @@ class EvidenceSaver:
         if not found:
             return None
         file = found[-1]
+        manifest = bundle.manifest_of(file)
         return SavedEvidence(
             file=str(file),
             saved_at=evidence_files.saved_at(file),
             file_bytes=file.stat().st_size,
-            why="before the last start",
+            why=(manifest and manifest.why) or "before the last start",
         )
 
     def _run(self) -> None:
@@ -183,12 +184,12 @@ class EvidenceSaver:
         return True
 
     def _write(self, file: Path, why: str) -> SavedEvidence:
-        content = self._bundle()
+        content = self._bundle(why)
         evidence_files.write(file, content)
         at = evidence_files.saved_at(file)
         return SavedEvidence(file=str(file), saved_at=at, file_bytes=len(content), why=why)
 
-    def _bundle(self) -> bytes:
+    def _bundle(self, why: str) -> bytes:
         secrets = redact.values(os.environ)
         recorder = Recorder(self._client, secrets)
         deadline = time.monotonic() + LONGEST_S
@@ -199,6 +200,7 @@ class EvidenceSaver:
         evidence = conclude(Collector(recorder), before, [], called=called)
         limits = FEW._replace(memory=_left() > FOR_MEMORY)
         material = incident_report.collect(recorder, evidence, limits, lambda: _refused(deadline))
+        material.why = why
         # One document, because each takes as much memory as the answers.
         documents = incident_report.texts(material, secrets, (".md",))
         return incident_report.packed(recorder, material, documents)[0]

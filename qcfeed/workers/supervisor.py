@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from qcfeed.config import Config
-from qcfeed.errors import ExitStatus, NotFoundError, UsageError
+from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.formats import printable_json, printable_lines
 from qcfeed.net import listen
 from qcfeed.streams import write_message
@@ -103,9 +103,7 @@ class Supervisor:
     def _chosen(self, names: list[str]) -> list[Member]:
         known = {each.name: each for each in self.members if each.role != BROKER}
         if missing := [name for name in names if name not in known]:
-            raise NotFoundError(
-                f"no worker {', '.join(missing)}", hint=f"there are {', '.join(known)}"
-            )
+            raise not_found("worker", *missing, hint="`qcfeed workers` lists them", known=known)
         if names:
             return [known[name] for name in names]
         # The feeder last: its successor serves gateways that have restarted already.

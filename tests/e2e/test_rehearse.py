@@ -123,5 +123,5 @@ def test_an_unknown_drill_is_refused_before_anything_starts(tmp_path: Path) -> N
     day = hold(tmp_path, "zombies")
     _, talk = day.communicate(timeout=LONG)
     assert day.returncode == ExitStatus.USAGE
-    assert "unknown drill 'zombies'" in talk
+    assert "there is no drill 'zombies'" in talk
     nothing_is_left(tmp_path)

@@ -15,7 +15,7 @@ from qcfeed.model.tasks import Tasks
 @dataclass(slots=True, kw_only=True)
 class Material:
     """``host``: where the report is made. ``dropped``: what is left out, and why. ``version``: that of
-    the qcfeed that writes the report."""
+    the qcfeed that writes the report. ``why``: what made the service write it by itself."""
 
     diagnosis: Diagnosis
     evidence: Evidence
@@ -28,3 +28,4 @@ class Material:
     config: Configuration | None = None
     memory: MemoryUse | None = None
     dropped: list[str] = field(default_factory=list)
+    why: str | None = None

@@ -56,6 +56,8 @@ def _head(material: Material) -> Iterator[Block]:
     if status is not None:
         facts.append(("Upstream", status.upstream))
         facts.append(("Up", f"{age(status.uptime_s)}, since {_utc(status.started_at)}"))
+    if material.why:
+        facts.append(("Saved by itself", material.why))
     if material.diagnosis.drill:
         facts.append(
             ("Drill", f"{material.diagnosis.drill} is active: a fault was injected on purpose")
@@ -238,7 +240,11 @@ def detail(entry: dict[str, object]) -> str:
     """What an entry of the audit log says beyond its outcome, in one line."""
     told = entry.get("after") or entry.get("request") or entry.get("error") or ""
     if isinstance(told, dict):
-        shown = {k: v for k, v in told.items() if not isinstance(v, list | dict)}
+        shown = {
+            key: value
+            for key, value in told.items()
+            if value is not None and key != "schema" and not isinstance(value, list | dict)
+        }
         told = ", ".join(f"{key} {value}" for key, value in shown.items())
     return str(told)[:200]
 

@@ -20,7 +20,7 @@ import pytest
 from qcfeed.diagnostics import orphans
 from qcfeed.drills import catalog, client_faults, memory_growth
 from qcfeed.drills.runner import DrillRunner
-from qcfeed.errors import ConfigError, UsageError
+from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.metrics import memory
 from qcfeed.model.messages import Band, CloseCode
 from qcfeed.upstreams.simulator import Simulator
@@ -130,7 +130,7 @@ async def test_a_drill_of_a_gateway_is_refused_in_another_service(
 
 
 async def test_an_unknown_drill_is_refused_at_the_start(start: Start) -> None:
-    with pytest.raises(ConfigError, match="unknown drill"):
+    with pytest.raises(NotFoundError, match="there is no drill"):
         await start(drill="zombies")
 
 

@@ -48,14 +48,18 @@ def where(tmp_path: Path) -> Path:
 
 
 def saver(
-    running: Running, where: Path, recent: RecentHistory | None = None, **options: object
+    running: Running,
+    where: Path,
+    recent: RecentHistory | None = None,
+    instance: str = "8006",
+    **options: object,
 ) -> EvidenceSaver:
     """One that looks only when it is told to."""
     config = Config(evidence_dir=str(where), **options)  # type: ignore[arg-type]
     service = running.service
     audit = AuditLog(where.parent / "audit.jsonl")
     socket = Path(service.listening.control)
-    return EvidenceSaver(config, "8006", socket, audit, recent or RecentHistory(), service.watch)
+    return EvidenceSaver(config, instance, socket, audit, recent or RecentHistory(), service.watch)
 
 
 def bundles(where: Path) -> list[Path]:
@@ -108,6 +112,16 @@ async def test_near_the_limit_the_service_saves_a_bundle_by_itself(
     file = Path(counts.latest.file)
     assert bundles(where) == [file]
     assert counts.latest.why.startswith("memory is at ")
+    assert opened(running).manifest.why == counts.latest.why
+    report = opened(running).members["report.md"].decode()
+    assert [
+        line
+        for line in report.splitlines()
+        if "Saved by itself" in line and counts.latest.why in line
+    ]
+    after_a_restart = saver(running, where, instance=file.name.rpartition("-")[0]).counts().latest
+    assert after_a_restart is not None
+    assert after_a_restart.why == counts.latest.why
     assert any(str(file) in record.getMessage() for record in caplog.records)
     bundle = opened(running)
     for kind in (Diagnosis, TasksByLocation, Orphans, Stacks, SavedSnapshot):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qcfeed.cli import main
+from qcfeed.cli import main, target
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import tasks
@@ -22,6 +22,13 @@ from qcfeed.control.routes import Route
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
+
+
+@pytest.fixture(autouse=True)
+def _command_line() -> Iterator[None]:
+    """The target that a test names ends with it."""
+    with target.command_line():
+        yield
 
 
 @dataclass

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextvars
 import gzip
 import json
 import tarfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import saved_files
+from qcfeed.cli import command_tree, saved_files, target
+from qcfeed.cli.bundle_readers import ANSWERED_BY
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
 from qcfeed.errors import NotFoundError, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
@@ -18,11 +21,13 @@ from qcfeed.model.tasks import TasksByLocation
 from qcfeed.observe import bundle
 from qcfeed.observe.bundle import Manifest
 
+from .conftest import Left
+
 NONE = b'{"schema":"qcfeed.orphans/3","total":0,"orphans":[]}'
 
 
-def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
-    manifest = Manifest(version="0", files=[], skipped=[])
+def made(tmp_path: Path, files: dict[str, bytes], why: str | None = None) -> tuple[Path, Manifest]:
+    manifest = Manifest(version="0", files=[], skipped=[], why=why)
     path = tmp_path / "b.tar.gz"
     path.write_bytes(bundle.pack(files, manifest))
     return path, manifest
@@ -38,6 +43,55 @@ def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
     assert saved_files.read(path, ORPHANS, Orphans)[1] == NONE
     with pytest.raises(NotFoundError, match=r"does not contain qcfeed\.tasks\.by_location/3"):
         saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
+
+
+def test_a_bundle_keeps_why_the_service_saved_it(
+    tmp_path: Path, qcfeed_: Callable[..., Left]
+) -> None:
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE}, why="memory is at 91 % of 2.0 GiB")
+    found = bundle.manifest_of(path)
+    assert found is not None
+    assert found.why == "memory is at 91 % of 2.0 GiB"
+    told = qcfeed_("orphans", "--from", str(path)).err
+    assert "saved by the service itself: memory is at 91 % of 2.0 GiB" in told
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE})
+    assert "itself" not in qcfeed_("orphans", "--from", str(path)).err
+    whole = path.read_bytes()
+    for broken in (b"", whole[:20], b"text", gzip.compress(b"x" * 600)):
+        path.write_bytes(broken)
+        assert bundle.manifest_of(path) is None
+
+
+def test_only_what_a_bundle_has_is_suggested(tmp_path: Path) -> None:
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE})
+    saved_files.read(path, ORPHANS, Orphans)
+    assert target.addressed("qcfeed orphans") == f"qcfeed orphans --from {path}"
+    for other in ("memory", "status", "tasks --by-location", "growth", "top"):
+        assert target.addressed(f"qcfeed {other}") is None
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE, "answers/memory.json": b"{}"})
+    saved_files.read(path, ORPHANS, Orphans)
+    assert target.addressed("qcfeed memory") == f"qcfeed memory --from {path}"
+
+
+def test_of_every_command_that_reads_bundles_it_is_known_what_it_needs() -> None:
+    readers = {
+        each.command_path.split()[1]
+        for each in command_tree.commands()
+        for param in each.command.get_params(each)
+        if "--from" in param.opts
+    }
+    assert readers == ANSWERED_BY.keys() == target.READERS
+
+
+def test_a_target_ends_with_what_named_it(tmp_path: Path) -> None:
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE})
+    with target.command_line():
+        saved_files.read(path, ORPHANS, Orphans)
+        assert target.current().source == path
+    assert target.current().source is None
+    outside = contextvars.Context()  # where no command line has begun
+    outside.run(saved_files.read, path, ORPHANS, Orphans)
+    assert outside.run(target.current).source is None
 
 
 def test_a_saved_answer_takes_no_filter(tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def test_an_invalid_duration_is_an_error(qcfeed_: Command) -> None:
 @pytest.mark.parametrize(
     ("command", "drill", "message"),
     [
-        ("start", "zombies", "unknown drill 'zombies'"),
+        ("start", "zombies", "there is no drill 'zombies'"),
         ("start", "stuck-loop=31", "N is the seconds per blocking call, from 1 to 30"),
-        ("rehearse", "zombies", "unknown drill 'zombies'"),
+        ("rehearse", "zombies", "there is no drill 'zombies'"),
         ("rehearse", "silent-upstream=3", "takes no number"),
     ],
 )
@@ -71,7 +71,7 @@ def test_an_unknown_drill_is_refused_without_a_service(
     assert message in left.err
     assert "starting" not in left.err
     if drill == "zombies":
-        assert "one of zombie-feeds, zombie-growth, " in left.err
+        assert "did you mean zombie-feeds? `qcfeed drill list` lists them" in left.err
 
 
 async def test_the_drills_are_listed_without_a_service_and_with_several(

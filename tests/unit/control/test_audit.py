@@ -12,6 +12,7 @@ import pytest
 
 from qcfeed.control import audit
 from qcfeed.control.audit import AuditLog, Caller
+from qcfeed.diagnose.report.sections import detail
 from qcfeed.errors import NotAllowedError, StartError
 
 CALLER = Caller("socket", 1000, "ana", 4711)
@@ -48,6 +49,15 @@ def test_intent_and_outcome(log):
     assert outcome["outcome"] == "done"
     assert outcome["before"] == {"subscribers": 3}
     assert outcome["after"] == {"symbols": ["AAPL"]}
+
+
+def test_what_is_absent_is_left_out(log):
+    entry = log.intend("drill start", CALLER, {"drill": "stuck-loop", "for_s": None})
+    log.conclude(entry, "done", answer={"stopped": None, "left": [{"why": None}]})
+    intent, outcome = lines(log)
+    assert intent["request"] == {"drill": "stuck-loop"}
+    assert outcome["after"] == {"left": [{}]}
+    assert detail({"after": {"schema": "x/1", "for_s": None, "left": 0}}) == "left 0"
 
 
 def test_a_note_after_takes_precedence_over_the_answer(log):

@@ -6,7 +6,7 @@ import pytest
 
 from qcfeed.drills import catalog
 from qcfeed.drills.faults import FAULTS
-from qcfeed.errors import ConfigError
+from qcfeed.errors import UsageError
 from qcfeed.metrics.catalog.alerts import ALERTS
 
 
@@ -36,8 +36,8 @@ def test_a_drill_s_text_parses_to_the_same_drill(spec: catalog.DrillSpec) -> Non
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
-        ("", "unknown drill ''", "silent-upstream"),
-        ("zombies", "unknown drill 'zombies'", "zombie-feeds"),
+        ("", "there is no drill ''", "qcfeed drill list"),
+        ("zombies", "there is no drill 'zombies'", "did you mean zombie-feeds?"),
         ("zombie-feeds=", "from 0 to 1,000,000", "zombie-feeds=N"),
         ("zombie-feeds=x", "zombies to create at once", "zombie-feeds=N"),
         ("zombie-feeds=-1", "zombies to create at once", "zombie-feeds=N"),
@@ -48,7 +48,7 @@ def test_a_drill_s_text_parses_to_the_same_drill(spec: catalog.DrillSpec) -> Non
     ],
 )
 def test_invalid_drills_are_refused(text: str, said: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=said) as error:
+    with pytest.raises(UsageError, match=said) as error:
         catalog.parse(text)
     assert hint in (error.value.hint or "")
 
