@@ -266,6 +266,12 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
     return monitor
 
 
+def load() -> None:
+    """Import what ``attach`` needs, at a time when the loop may be blocked; ``attach`` tells what is missing."""
+    with contextlib.suppress(MonitorUnavailableError):
+        _task_views()
+
+
 def _task_views() -> type[TaskViews]:
     """Import aiomonitor's views lazily: they cost 0.1 s and 13 MB."""
     for message, category, module in _KNOWN_WARNINGS:

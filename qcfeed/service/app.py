@@ -157,6 +157,8 @@ class Service:
         """In a feeder: compete for the lease now. ``start`` then waits for the end of the predecessor."""
         if self.feeder is None:
             return
+        if self.config.monitor:
+            aiomonitor.load()  # later it would hold up the first quotes
         async with contextlib.AsyncExitStack() as parts:
             parts.push_async_callback(self.feeder.stop)
             self.feeder.start(self.hub)

@@ -92,7 +92,7 @@ class Member:
         if child is None or child.status is not None:
             raise StartError(f"{self.name} does not run now: {self.problem}")
         if self._stand_by is not None:
-            await self._await_successor(self._stand_by)
+            await self._await_successor(self._stand_by, child)
         self._set("stopping")
         await child.end(drain)
         while self.state in ("stopping", "starting"):
@@ -116,12 +116,13 @@ class Member:
         self._set("ended")
         return status
 
-    async def _await_successor(self, stand_by: StandBy) -> None:
-        """Have a successor that stands by. Raises StartError, and the process goes on as before."""
+    async def _await_successor(self, stand_by: StandBy, child: ChildProcess) -> None:
+        """Have a successor of ``child`` that stands by. Raises StartError, and nothing changes."""
         successor = await stand_by()
-        if self._ends:
+        if self._ends or self._child is not child or child.status is not None:
+            # The keeper starts it again, or it is ended for good: nobody would end the successor.
             await successor.child.kill()
-            raise StartError(f"{self.name} was ended")
+            raise StartError(f"{self.name} has ended meanwhile: {self.problem or 'on request'}")
         self._successor = successor
         log.info("%s has a successor (pid %s), which stands by", self.name, successor.child.pid)
 
