@@ -19,14 +19,15 @@ from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
 from qcfeed.cluster.core.interest import Interest
-from qcfeed.cluster.core.lease import Lease, Outcome
+from qcfeed.cluster.core.lease import Answer, Lease, Outcome, Request
+from qcfeed.cluster.feeder_fault import FeederFaults
 from qcfeed.cluster.ownership import Ownership, round_length
 from qcfeed.cluster.publisher import Outbox, Publisher
 from qcfeed.cluster.reaping import NOT_HERE, Reaping
 from qcfeed.config import FeederConfig, NatsConfig
 from qcfeed.errors import QcfeedError, UpstreamError
 from qcfeed.feed import backoff
-from qcfeed.feed.lifecycle import Demand, UpstreamState
+from qcfeed.feed.lifecycle import UpstreamState
 from qcfeed.model.cluster import (
     ClusterReaped,
     ClusterReapRequest,
@@ -34,6 +35,7 @@ from qcfeed.model.cluster import (
     ClusterView,
     LeaseSeen,
 )
+from qcfeed.model.link_faults import FeederFault
 from qcfeed.server.hub import Hub
 
 log = logging.getLogger("qcfeed.feeder")
@@ -74,6 +76,7 @@ class Feeder:
         self._lives = itertools.count(1)
         self.lease = Lease(self.name, config.lease, clock(), lambda: secrets.token_hex(8))
         self._outbox = Outbox(lambda: self.lease, clock)
+        self._faults = FeederFaults()
         self._hub: Hub | None = None
         self._publisher: Publisher | None = None
         self._connection: Connection | None = None
@@ -197,7 +200,7 @@ class Feeder:
         if (now := self._clock()) < lease.due or bucket is None:
             return
         request = lease.request(now)
-        answer = await bucket.carry_out(self.share.key, request, self._request_timeout(now))
+        answer = await self._carry_out(bucket, request, now)
         lease.answered(request, answer, self._clock())
         self._problem = bucket.problem
         if lease.owner:
@@ -210,6 +213,11 @@ class Feeder:
         await self._check_lease()
         if lease.epoch is not None and self._ownership is None:
             await self._begin(connection)
+
+    async def _carry_out(self, bucket: LeaseBucket, request: Request, now: float) -> Answer:
+        if self._faults.loses(request, owner=self.lease.epoch is not None):
+            return Outcome.UNKNOWN
+        return await bucket.carry_out(self.share.key, request, self._request_timeout(now))
 
     def _next_wake(self, now: float) -> float:
         left = self.lease.left(now)
@@ -273,7 +281,7 @@ class Feeder:
                 return
             log.info("owner of share %s, epoch %d", self.share, epoch)
             self._ownership = Ownership(
-                self.share, epoch, self.lease, hub, publisher, connection, self._clock
+                self.share, epoch, self.lease, hub, publisher, connection, self._clock, self._faults
             )
             await self._ownership.start()
 
@@ -305,6 +313,10 @@ class Feeder:
         if self._publisher is not None and self._hub is not None and self._hub.feeds:
             await self._publisher.stop_all()
 
+    def set_fault(self, fault: FeederFault) -> None:
+        """For drills: break it in one way; with NONE, repair it."""
+        self._faults.fault = fault
+
     # ------------------------------------------------------------ from any thread
 
     def cluster(self) -> ClusterStatus:
@@ -316,7 +328,7 @@ class Feeder:
         )
         wanted = set() if ownership is None else set(ownership.interest.wanted)
         feeds = {} if hub is None else dict(hub.feeds)
-        unwanted = [f for f in feeds.values() if f.lifecycle.demand is not Demand.WANTED]
+        unlisted = set() if ownership is None else ownership.interest.unlisted
         open_feeds = {s for s, f in feeds.items() if f.lifecycle.upstream is UpstreamState.OPEN}
         return ClusterStatus(
             role="feeder",
@@ -336,7 +348,7 @@ class Feeder:
             quotes_fenced=self._outbox.fenced,
             quotes_published=self._outbox.published,
             gateways=0 if ownership is None else ownership.interest.gateways,
-            feeds_without_interest=len(unwanted),
+            feeds_without_interest=len(unlisted & feeds.keys()),
             interest_without_feed=len(wanted - open_feeds),
             problem=self._problem or (None if connection is None else connection.denial),
         )

@@ -16,6 +16,7 @@ from qcfeed.cluster.core.envelope import Epoch, Refusal
 from qcfeed.cluster.core.interest import Interest
 from qcfeed.cluster.core.lease import Lease
 from qcfeed.cluster.core.shares import Share
+from qcfeed.cluster.feeder_fault import FeederFaults
 from qcfeed.cluster.publisher import Publisher, symbol_of
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError, UpstreamError
 from qcfeed.model import symbol as symbols
@@ -40,6 +41,7 @@ class Ownership:
         publisher: Publisher,
         connection: Connection,
         clock: Callable[[], float],
+        faults: FeederFaults,
     ) -> None:
         self.epoch = epoch
         self.interest = Interest()
@@ -50,6 +52,7 @@ class Ownership:
         self._publisher = publisher
         self._connection = connection
         self._clock = clock
+        self._faults = faults
         self._inbox = connection.new_inbox()
         self._probes = connection.new_inbox()
         self._replies: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MAX_REPLIES)
@@ -130,7 +133,7 @@ class Ownership:
     # ------------------------------------------------------------ messages from gateways
 
     def _on_wanted(self, _: str, __: str, data: bytes, no_responders: bool) -> None:
-        if no_responders:  # there is no gateway
+        if no_responders or self._faults.deaf:  # there is no gateway
             return
         try:
             wanted = control.decode_wanted(data)

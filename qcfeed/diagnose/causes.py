@@ -76,6 +76,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("unstable_broker", "upstream"): _always,
     ("unstable_broker", "stale_symbols"): _always,
     ("interest_without_feed", "upstream"): _always,
+    ("interest_without_feed", "stale_symbols"): _always,
     ("incomplete_ledger", "untracked_tasks"): _always,
     **{(rule, alert): _always for alert, rules in alerts.EXPLAINED_BY.items() for rule in rules},
 }

@@ -137,6 +137,29 @@ def interest_without_feed(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             )
 
 
+def feed_without_interest(evidence: Evidence) -> Iterator[DiagnosisFinding]:
+    """Feeds of an owner that no gateway lists, while NATS knows subscribers of their symbols."""
+    for before, after in _sides(evidence):
+        unlisted = min(before.feeds_without_interest, after.feeds_without_interest)
+        if unlisted:
+            what = f"{plural(unlisted, 'feed')} for subscribers on NATS that are no gateways"
+            yield DiagnosisFinding(
+                rule="feed_without_interest",
+                kind="LEAK",
+                certainty=Certainty.PROVED,
+                urgency=44,
+                headline=what,
+                cause=f"{what}: no gateway's answer lists their symbols",
+                evidence=[
+                    f"{plural(after.gateways, 'gateway')} answered the last announcement",
+                    f"{plural(after.symbols_wanted, 'symbol')} wanted",
+                ],
+                count=unlisted,
+                safe="find the subscribers before you end a feed: they may be gateways that are not heard",
+                next=["qcfeed --cluster orphans", "qcfeed --cluster status"],
+            )
+
+
 def _sides(evidence: Evidence) -> Iterator[tuple[ClusterStatus, ClusterStatus]]:
     """The service's side of the cluster in both snapshots, if it is in one."""
     before, after = evidence.status_before, evidence.status

@@ -55,6 +55,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     cluster_side.unstable_broker,
     cluster_side.interest_without_feed,
     cluster_side.missed_renewals,
+    cluster_side.feed_without_interest,
     cluster_side.slow_gateway,
     cluster_side.leaked_interest,
     cluster_side.former_owner,

@@ -224,6 +224,29 @@ DRILLS: tuple[DrillSpec, ...] = (
         shows="qcfeed status",
         role=GATEWAY,
     ),
+    DrillSpec(
+        "missed-renewals",
+        "every other renewal of a feeder's lease is lost",
+        alerts=("QcfeedRenewalsMissed",),
+        shows="qcfeed status",
+        role=FEEDER,
+    ),
+    DrillSpec(
+        "refused-feeds",
+        "gateways want symbols whose feeds the owner cannot open at its upstream",
+        alerts=("QcfeedInterestWithoutFeed",),
+        shows="qcfeed feeds -o wide",
+        duration=30 * MINUTE,
+        role=FEEDER,
+    ),
+    DrillSpec(
+        "unheard-gateways",
+        "the owner hears no gateway, so it runs feeds for subscribers that it does not know",
+        alerts=("QcfeedFeedWithoutInterest",),
+        shows="qcfeed --cluster orphans",
+        duration=30 * MINUTE,
+        role=FEEDER,
+    ),
 )
 
 

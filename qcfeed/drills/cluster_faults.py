@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from qcfeed.drills.base import DrillEnvironment, GatewayLink
+from qcfeed.drills.base import DrillEnvironment, FeederLink, GatewayLink
 from qcfeed.errors import UsageError
-from qcfeed.model.link_faults import LinkFault
+from qcfeed.model.link_faults import FeederFault, LinkFault
 
 
 class _Link:
@@ -77,6 +77,56 @@ class FlappingBroker(_Link):
         if self._timer is not None:
             self._timer.cancel()
         await super().stop()
+
+
+class _Feeder:
+    """A drill that breaks the feeder in one way."""
+
+    fault = FeederFault.NONE
+
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        self._feeder = _feeder(environment)
+
+    def start(self) -> None:
+        self._feeder.set_fault(self.fault)
+
+    async def stop(self) -> None:
+        self._feeder.set_fault(FeederFault.NONE)
+
+
+class MissedRenewals(_Feeder):
+    """Every other renewal of the lease is lost."""
+
+    fault = FeederFault.LEASE_UNANSWERED
+
+
+class UnheardGateways(_Feeder):
+    """No gateway's answer is heard: for the owner, unknown subscribers want its symbols."""
+
+    fault = FeederFault.GATEWAYS_UNHEARD
+
+
+class RefusedFeeds:
+    """The upstream opens no feed, although gateways want it."""
+
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        _feeder(environment)
+        self._upstream = environment.upstream
+
+    def start(self) -> None:
+        self._upstream.limit_runs(0.0)
+
+    async def stop(self) -> None:
+        self._upstream.limit_runs(None)
+
+
+def _feeder(environment: DrillEnvironment) -> FeederLink:
+    if environment.feeder is None:
+        raise UsageError(
+            "this drill needs a feeder: a service that publishes on NATS",
+            hint="`qcfeed feeder --allow-drills --upstream sim: --to nats://127.0.0.1:4222` starts one",
+        )
+    return environment.feeder
 
 
 def _gateway(environment: DrillEnvironment) -> GatewayLink:

@@ -39,5 +39,8 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
     "former-owner": cluster_faults.FormerOwner,
     "leaked-interest": cluster_faults.LeakedInterest,
     "slow-gateway": cluster_faults.SlowGateway,
+    "missed-renewals": cluster_faults.MissedRenewals,
+    "refused-feeds": cluster_faults.RefusedFeeds,
+    "unheard-gateways": cluster_faults.UnheardGateways,
 }
 """By name of the drill; the number is the N of ``NAME=N``."""

@@ -62,7 +62,7 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     gateways: int = 0
     """Gateways that answered the owner's last announcement."""
     feeds_without_interest: int = 0
-    """Feeds of an owner that no gateway wants; they linger."""
+    """Feeds of an owner that no gateway lists, while NATS knows subscribers of their symbols."""
     interest_without_feed: int = 0
     """Symbols that gateways want and that have no open feed."""
     problem: str | None = None

@@ -28,6 +28,6 @@ class FeederFault(Enum):
 
     NONE = auto()
     LEASE_UNANSWERED = auto()
-    """Every other renewal of the lease is not answered."""
+    """Every other renewal of the lease is lost."""
     GATEWAYS_UNHEARD = auto()
     """No answer of any gateway is heard."""

@@ -409,6 +409,7 @@ class Service:
                 gateway=self.gateway,
                 listening=self.listening,
                 link=self._gateway_upstream,
+                feeder=self.feeder,
             ),
             audit,
         )

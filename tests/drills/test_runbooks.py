@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS, GATEWAY, parse
+from qcfeed.drills.catalog import DRILLS, FEEDER, GATEWAY, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.nats_cluster import feeding
@@ -147,14 +147,17 @@ OF_THEIR_OWN = {
 """Pages that need a service with other timeouts or limits."""
 
 
-OF_GATEWAYS = {
-    name for name in ORDER if any(name in spec.alerts for spec in DRILLS if spec.role == GATEWAY)
-}
-"""Pages about a service behind NATS."""
+def of_role(role: str) -> set[str]:
+    return {name for spec in DRILLS if spec.role == role for name in spec.alerts}
+
+
+OF_GATEWAYS, OF_FEEDERS = of_role(GATEWAY), of_role(FEEDER)
+"""Pages about a service behind NATS, and about one in front of it."""
 
 
 @pytest.mark.parametrize(
-    "name", [each for each in ORDER if each not in OF_GATEWAYS | OF_THEIR_OWN.keys()]
+    "name",
+    [each for each in ORDER if each not in OF_GATEWAYS | OF_FEEDERS | OF_THEIR_OWN.keys()],
 )
 def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
@@ -173,6 +176,19 @@ def test_the_runbook_works_as_written_in_a_gateway(name: str, tmp_path: Path) ->
         feeding(tmp_path / "feeder") as url,
         serving(tmp_path, *QUICK, "--upstream", url),
         subscribed(tmp_path),
+    ):
+        rehearse(page(name), tmp_path)
+
+
+@needs_nats
+@pytest.mark.parametrize("name", sorted(OF_FEEDERS))
+def test_the_runbook_works_as_written_in_a_feeder(name: str, tmp_path: Path) -> None:
+    behind = tmp_path / "gateway"
+    behind.mkdir()
+    with (
+        feeding(tmp_path, "--allow-drills") as url,
+        serving(behind, *QUICK, "--upstream", url),
+        subscribed(behind),
     ):
         rehearse(page(name), tmp_path)
 

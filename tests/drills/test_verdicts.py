@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS, parse
+from qcfeed.drills.catalog import DRILLS, FEEDER, parse
 from qcfeed.errors import ExitStatus
 from tests.support import agent
 from tests.support.machine import OF_THE_MACHINE
@@ -68,6 +68,15 @@ EXPECTED: dict[str, Verdict] = {
         "leaked_interest", "LEAK", "QcfeedInterestLeaked", "--cluster orphans"
     ),
     "slow-gateway": Verdict("slow_gateway", "SLOW", "QcfeedGatewayLags", "stacks"),
+    "missed-renewals": Verdict(
+        "missed_renewals", "LEASE", "QcfeedRenewalsMissed", "--cluster status"
+    ),
+    "refused-feeds": Verdict(
+        "interest_without_feed", "UPSTREAM", "QcfeedInterestWithoutFeed", "feeds -o wide"
+    ),
+    "unheard-gateways": Verdict(
+        "feed_without_interest", "LEAK", "QcfeedFeedWithoutInterest", "--cluster orphans"
+    ),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }
 CALLS = 2
@@ -123,10 +132,17 @@ def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
     expected = EXPECTED[drill]
     settings = SETTINGS.get(drill.partition("=")[0], ())
     with ExitStack() as parts:
-        if parse(drill).spec.role:
-            settings = ("--upstream", parts.enter_context(feeding(tmp_path / "feeder")))
-        parts.enter_context(serving(tmp_path, "--no-monitor", "--drill", drill, *settings))
-        parts.enter_context(watching(tmp_path))
+        watcher = tmp_path
+        if parse(drill).spec.role == FEEDER:
+            url = parts.enter_context(feeding(tmp_path, "--drill", drill))
+            watcher = tmp_path / "gateway"
+            watcher.mkdir()
+            parts.enter_context(serving(watcher, "--no-monitor", "--upstream", url))
+        else:
+            if parse(drill).spec.role:
+                settings = ("--upstream", parts.enter_context(feeding(tmp_path / "feeder")))
+            parts.enter_context(serving(tmp_path, "--no-monitor", "--drill", drill, *settings))
+        parts.enter_context(watching(watcher))
         seen: list[list[Verdict]] = []
 
         def is_told() -> bool:

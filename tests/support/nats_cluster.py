@@ -97,12 +97,12 @@ def gateway(
 
 
 @contextlib.contextmanager
-def feeding(home: Path) -> Iterator[str]:
+def feeding(home: Path, *args: str) -> Iterator[str]:
     """A NATS server and a feeder, in a home of their own; the server's URL."""
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     with (
         nats_server(home / "n1") as nats,
-        feeder(home, "f1", nats.url, "--lease", "1", "--linger", "1"),
+        feeder(home, "f1", nats.url, "--lease", "1", "--linger", "1", *args),
     ):
         yield nats.url
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qcfeed import runbook_commands, shipped
-from qcfeed.drills.catalog import ConfiguredDrill
+from qcfeed.drills.catalog import FEEDER, ConfiguredDrill
 from qcfeed.drills.rehearsal import pager
 from qcfeed.drills.rehearsal.audit_entries import AuditEntry, audit_entries
 from qcfeed.drills.rehearsal.pager import Notification, Pager
@@ -78,8 +78,7 @@ class GameDay:
         Raises TimedOutError.
         """
         began = time.monotonic()
-        upstream = self._processes.cluster() if self._drill.spec.role else EMBEDDED
-        where = self._processes.service(*SERVICE, "--upstream", upstream)
+        where = self._start_service()
         self._processes.subscriber(*SUBSCRIBED)
         self.prometheus = self._processes.monitoring(where, self.alerts)
         while not self._is_ready():
@@ -87,6 +86,14 @@ class GameDay:
                 raise TimedOutError(f"the rehearsal was not ready within {READY_WITHIN:g} s")
             time.sleep(_POLL_INTERVAL / 4)
         self._record("everything started", began)
+
+    def _start_service(self) -> str:
+        """Start the service that the drill breaks; returns its HOST:PORT."""
+        role = self._drill.spec.role
+        if role == FEEDER:
+            return self._processes.feeder()
+        upstream = self._processes.cluster() if role else EMBEDDED
+        return self._processes.service(*SERVICE, "--upstream", upstream)
 
     def start_drill(self, within: float) -> None:
         """Start the drill, for longer than the trainee's ``within`` seconds.

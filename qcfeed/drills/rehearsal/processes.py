@@ -27,6 +27,8 @@ SPEEDUP = 30
 
 AUDIT_LOG = "audit.jsonl"
 """File name of the service's audit log, in the rehearsal's directory."""
+_FEEDS = ("--no-monitor", "--upstream", "sim:?rate=20", "--lease", "2", "--linger", "1")
+"""Options of a feeder."""
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
 _HEALTH = re.compile(r"health\s+http://([^/\s]+)/")
 _NATS = re.compile(r"Listening for client connections on (\S+)(?=[\s\S]*Server is ready)")
@@ -43,6 +45,9 @@ class Processes:
         self._instance = instance
         self._running = contextlib.ExitStack()
         self._serve: tuple[str, ...] = ()
+        self._where = _QUOTES
+        self._gateway = instance
+        """The instance that subscribers connect to."""
         self._service: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         """How often the service was started again."""
@@ -53,29 +58,44 @@ class Processes:
 
     def service(self, *options: str) -> str:
         """Start a service that allows drills; returns its HOST:PORT."""
-        self._serve = (*QCFEED, "--instance", self._instance, "serve", *options)
-        self._serve += ("--audit-log", str(self.directory / AUDIT_LOG))
-        self._service, where = self._start_and_wait(
-            "service", (*self._serve, "--port", "0"), _QUOTES
-        )
-        self._serve += ("--port", where.rpartition(":")[2])
+        return self._start_service(("serve", *options), _QUOTES)
+
+    def feeder(self) -> str:
+        """Start a feeder that allows drills, and what is around it; returns its HOST:PORT."""
+        url = self._nats_server()
+        where = self._start_service(("feeder", "--allow-drills", *_FEEDS, "--to", url), _HEALTH)
+        self._gateway = f"{self._instance}-gateway"
+        self._start_and_wait(
+            "gateway",
+            (*QCFEED, "--instance", self._gateway, "serve", "--no-monitor", "--port", "0",
+             "--upstream", url),
+            _QUOTES,
+        )  # fmt: skip
         return where
 
     def cluster(self) -> str:
         """Start a NATS server and a feeder; returns the server's URL. Raises StartError without nats-server."""
+        url = self._nats_server()
+        name = f"{self._instance}-feeder"
+        command = (*QCFEED, "--instance", name, "feeder", *_FEEDS, "--to", url)
+        self._start_and_wait("feeder", command, _HEALTH)
+        return url
+
+    def _nats_server(self) -> str:
         program = nats_program.find("this rehearsal")
         store = str(self.directory / "jetstream")
         _, at = self._start_and_wait(
             "nats-server", (program, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", store), _NATS
         )
-        url = f"nats://{at}"
-        self._start_and_wait(
-            "feeder",
-            (*QCFEED, "--instance", f"{self._instance}-feeder", "feeder", "--no-monitor",
-             "--to", url, "--upstream", "sim:?rate=20", "--lease", "2", "--linger", "1"),
-            _HEALTH,
-        )  # fmt: skip
-        return url
+        return f"nats://{at}"
+
+    def _start_service(self, command: Sequence[str], where: re.Pattern[str]) -> str:
+        self._serve = (*QCFEED, "--instance", self._instance, *command)
+        self._serve += ("--audit-log", str(self.directory / AUDIT_LOG))
+        self._where = where
+        self._service, at = self._start_and_wait("service", (*self._serve, "--port", "0"), where)
+        self._serve += ("--port", at.rpartition(":")[2])
+        return at
 
     def restart_if_ended(self) -> int | None:
         """Restart the service on its port if it has ended, as systemd would; returns its exit status.
@@ -84,13 +104,14 @@ class Processes:
         """
         if self._service is None or (status := self._service.poll()) is None:
             return None
-        self._service, _ = self._start_and_wait("service", self._serve, _QUOTES)
+        self._service, _ = self._start_and_wait("service", self._serve, self._where)
         self.restarts += 1
         return status
 
     def subscriber(self, *symbols: str) -> None:
         """Start a subscriber to these symbols."""
-        self._start("subscriber", (*QCFEED, "watch", "-o", "json", *symbols))
+        command = ("--instance", self._gateway, "watch", "-o", "json", *symbols)
+        self._start("subscriber", (*QCFEED, *command))
 
     def monitoring(self, target: str, alerts: Collection[str]) -> str | None:
         """Start Prometheus with the shipped rules, scraping ``target``; returns its URL.

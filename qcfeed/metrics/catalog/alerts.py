@@ -230,6 +230,37 @@ GATEWAY_LAGS = Alert(
     " as fast. Subscribers get only the newest, marked as conflated or dropped.",
     command="qcfeed status",
 )
+RENEWALS_MISSED = Alert(
+    name="QcfeedRenewalsMissed",
+    expr="increase(qcfeed_lease_renewals_missed_total[5m]) > 3",
+    hold="1m",
+    severity=Severity.WARNING,
+    summary="{{ $value | humanize }} renewals of the lease failed in 5 minutes " + _WHERE,
+    description="A feeder asks JetStream to renew its lease, and gets no answer or a refusal. If all fail"
+    " for as long as the lease lasts, it stops, and a standby takes over.",
+    command="qcfeed status",
+)
+INTEREST_WITHOUT_FEED = Alert(
+    name="QcfeedInterestWithoutFeed",
+    expr="qcfeed_interest_without_feed > 0",
+    hold="5m",
+    severity=Severity.CRITICAL,
+    summary="{{ $value | humanize }} symbols are wanted by gateways and have no open feed "
+    + _WHERE,
+    description="The owner cannot open these symbols at its upstream, so no gateway gets a quote of them.",
+    command="qcfeed status",
+)
+FEED_WITHOUT_INTEREST = Alert(
+    name="QcfeedFeedWithoutInterest",
+    expr="qcfeed_feed_without_interest > 0",
+    hold="5m",
+    severity=Severity.WARNING,
+    summary="{{ $value | humanize }} feeds run for subscribers on NATS that are no gateways "
+    + _WHERE,
+    description="NATS knows subscribers of these symbols, and no gateway lists them: the owner cannot hear"
+    " a gateway, or somebody else subscribes to quotes. The feeds go on until they leave.",
+    command="qcfeed status",
+)
 TARGET_MISSING = Alert(
     name="QcfeedTargetMissing",
     expr='up{job="qcfeed"} == 0 or absent(up{job="qcfeed"})',

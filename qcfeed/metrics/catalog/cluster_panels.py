@@ -36,6 +36,13 @@ CLUSTER = PanelRow(
             (Query(of("qcfeed_lease_epoch"), "{{instance}} {{share}}"),),
         ),
         Panel(
+            "Renewals of the lease that failed per second",
+            "If all of them fail for as long as the lease lasts, a standby takes over.",
+            "ops",
+            (Query(rate("qcfeed_lease_renewals_missed_total"), "{{instance}}"),),
+            alerts=(alerts.RENEWALS_MISSED,),
+        ),
+        Panel(
             "Quotes that a slow gateway lost or skipped per second",
             "Lost: NATS or the client gave them up. Skipped: only the newest of each symbol was kept.",
             "ops",
@@ -54,17 +61,23 @@ CLUSTER = PanelRow(
         ),
         Panel(
             "Feeds and interest that do not match",
-            "Subscriptions on NATS that outlived their feed; and symbols that are wanted and have no open feed.",
+            "Subscriptions on NATS that outlived their feed; symbols that are wanted and have no open feed;"
+            " and feeds for subscribers that are no gateways.",
             "short",
             (
                 Query(
                     of("qcfeed_interest_without_subscribers"), "{{instance}} without subscribers"
                 ),
                 Query(of("qcfeed_interest_without_feed"), "{{instance}} without feed"),
+                Query(of("qcfeed_feed_without_interest"), "{{instance}} without gateway"),
             ),
             warn=0.5,
             bad=1,
-            alerts=(alerts.INTEREST_LEAKED,),
+            alerts=(
+                alerts.INTEREST_LEAKED,
+                alerts.INTEREST_WITHOUT_FEED,
+                alerts.FEED_WITHOUT_INTEREST,
+            ),
         ),
     ),
 )

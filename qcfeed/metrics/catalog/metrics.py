@@ -330,7 +330,9 @@ INTEREST_WITHOUT_FEED = _gauge(
     "Symbols that gateways want and whose feed is not open.",
 )
 FEED_WITHOUT_INTEREST = _gauge(
-    "qcfeed_feed_without_interest", "feeds", "Feeds of a feeder that no gateway wants; they linger."
+    "qcfeed_feed_without_interest",
+    "feeds",
+    "Feeds that an owner runs for subscribers on NATS although no gateway lists their symbol.",
 )
 
 OF_GATEWAYS = (

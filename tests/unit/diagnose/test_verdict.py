@@ -290,14 +290,28 @@ SCENARIOS = {
         ("QcfeedGatewayLags",),
     ),
     "renewals of the lease that fail": Scenario(
-        lambda: healthy(**on_nats(renewals_missed=4)),
+        lambda: healthy(**on_nats(renewals_missed=4), alerts=[firing("QcfeedRenewalsMissed")]),
         "missed_renewals",
         cluster_side.missed_renewals,
+        ("QcfeedRenewalsMissed",),
+    ),
+    "feeds for subscribers that are no gateways": Scenario(
+        lambda: healthy(
+            **on_nats({"feeds_without_interest": 2}, feeds_without_interest=2),
+            alerts=[firing("QcfeedFeedWithoutInterest")],
+        ),
+        "feed_without_interest",
+        cluster_side.feed_without_interest,
+        ("QcfeedFeedWithoutInterest",),
     ),
     "symbols that an owner cannot open": Scenario(
-        lambda: healthy(**on_nats({"interest_without_feed": 2}, interest_without_feed=3)),
+        lambda: healthy(
+            **on_nats({"interest_without_feed": 2}, interest_without_feed=3),
+            alerts=[firing("QcfeedInterestWithoutFeed")],
+        ),
         "interest_without_feed",
         cluster_side.interest_without_feed,
+        ("QcfeedInterestWithoutFeed",),
     ),
     "timestamps of another hour": Scenario(
         lambda: healthy(

@@ -1,0 +1,26 @@
+"""What a drill does to a feeder."""
+
+from __future__ import annotations
+
+import itertools
+
+from qcfeed.cluster.core.lease import Request, Update
+from qcfeed.model.link_faults import FeederFault
+
+
+class FeederFaults:
+    """The feeder's faults: none, unless a drill has set one."""
+
+    def __init__(self) -> None:
+        self.fault = FeederFault.NONE
+        self._renewals = itertools.cycle((True, False))
+
+    @property
+    def deaf(self) -> bool:
+        """Whether no answer of a gateway is heard."""
+        return self.fault is FeederFault.GATEWAYS_UNHEARD
+
+    def loses(self, request: Request, *, owner: bool) -> bool:
+        """Whether ``request`` is lost on its way: every other renewal, so that the lease never ends."""
+        renews = owner and isinstance(request, Update)
+        return renews and self.fault is FeederFault.LEASE_UNANSWERED and next(self._renewals)
