@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from qcfeed.cluster.connection import Connection, describe
+from qcfeed.cluster.connection import Connection
 from qcfeed.cluster.core.lease import (
     Answer,
     Create,
@@ -16,6 +16,7 @@ from qcfeed.cluster.core.lease import (
     Stored,
     Update,
 )
+from qcfeed.cluster.nats_client import describe
 from qcfeed.errors import UpstreamError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import re
 import time
@@ -18,6 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.intake import Intake
+from qcfeed.cluster.nats_client import (
+    client_class,
+    describe,
+    is_cancelled,
+    raise_if_cancelled,
+    read_much_at_once,
+    refusal,
+)
+from qcfeed.cluster.subscription import Subscription
 from qcfeed.config import NatsConfig
 from qcfeed.errors import ConfigError, UpstreamError
 
@@ -39,70 +47,8 @@ PING_INTERVAL = 2
 _UNANSWERED = 2
 PENDING_MESSAGES = 8_192
 """Messages for one listener that wait; when they are more, new ones are dropped. For quotes, see intake.py."""
-READ_BYTES = 262_144
-"""Bytes to read at once. By arithmetic, not measured: with nats-py's 32 KiB, a loop whose turns take 50 ms takes in
-20 x 32 KiB per second, fewer than 3,000 quotes of 230 bytes."""
 OUT_BUFFER = 1_048_576
 """Bytes that may wait to be sent before a sender is held up."""
-
-
-_lives = itertools.count(1)
-
-
-class Subscription:
-    """One subject's messages, for one reader."""
-
-    def __init__(self, connection: Connection, inner: NatsSubscription) -> None:
-        self.subject = inner.subject
-        self.life = str(next(_lives))
-        """Which subscription of this process it is."""
-        self._connection = connection
-        self._inner = inner
-        self._failure: str | None = None
-        # nats-py offers a task per subscription, or a task per message; and its own queue drops the newest
-        # messages. It puts them into this one, which the reader reads itself.
-        self._queue = connection.intake.queue()
-        inner._pending_queue = self._queue  # type: ignore[assignment] # noqa: SLF001
-
-    async def batch(self) -> Sequence[bytes]:
-        """All messages that wait, at least one. Raises UpstreamError when the connection is lost."""
-        first = await self._queue.get()
-        found = [first]
-        while not self._queue.empty():
-            found.append(self._queue.get_nowait())
-        if self._failure is not None:
-            raise UpstreamError(self._failure)
-        if None in found or self._connection.lost:
-            raise self._connection.loss()
-        return [each.data for each in found if each is not None]
-
-    @property
-    def newest(self) -> bytes | None:
-        """The newest message that waits; None if there is none."""
-        newest = self._queue.newest
-        return None if newest is None else newest.data
-
-    def take_dropped(self) -> int:
-        """The messages dropped since the last call because too many waited: older than those that wait."""
-        return self._queue.take_dropped()
-
-    def fail(self, why: str) -> None:
-        """Nothing comes any more: its reader gets an UpstreamError."""
-        self._failure = why
-        self.wake()
-
-    def wake(self) -> None:
-        """The connection is lost: whoever waits for messages must see it."""
-        self._queue.put_nowait(None)
-
-    async def end(self) -> None:
-        """Unsubscribe; nothing happens if the connection is lost already."""
-        from nats import errors
-
-        self._connection.subscriptions.discard(self)
-        self._queue.discard()
-        with contextlib.suppress(errors.Error, OSError):
-            await self._inner.unsubscribe()
 
 
 class Connection:
@@ -169,7 +115,7 @@ class Connection:
             raise self.loss()
         try:
             await self._client.publish(subject, data, reply)
-            _raise_if_cancelled()
+            raise_if_cancelled()
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot publish on NATS: {describe(error)}") from error
 
@@ -184,7 +130,7 @@ class Connection:
             raise self.loss()
         try:
             answer = await self._client.request(subject, data, timeout=timeout)
-            _raise_if_cancelled()
+            raise_if_cancelled()
         except errors.NoRespondersError:
             return None
         except errors.TimeoutError:
@@ -225,9 +171,9 @@ class Connection:
             found = await self._client.subscribe(
                 subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
             )
-            if _is_cancelled():  # nobody would end it
+            if is_cancelled():  # nobody would end it
                 await found.unsubscribe()
-            _raise_if_cancelled()
+            raise_if_cancelled()
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot subscribe on NATS: {describe(error)}") from error
         return found
@@ -295,8 +241,8 @@ class _ResetError(UpstreamError):
 
 
 async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
-    client = _client_class()()
-    _read_much_at_once()
+    client = client_class()()
+    read_much_at_once()
     connection = Connection(client)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -317,7 +263,7 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connec
                 tls=addresses.tls(config, list(urls)),
                 **addresses.login(config),
             )
-            _raise_if_cancelled()
+            raise_if_cancelled()
     except ConfigError:
         raise
     except Exception as error:
@@ -335,70 +281,13 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connec
     return connection
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks that use a connection, and join them. They must need no time to end."""
-    while left := [task for task in tasks if not task.done()]:
-        for each in left:
-            each.cancel()
-        # Again, for nats-py may have swallowed it.
-        await asyncio.wait(left, timeout=_CANCEL_AGAIN)
-
-
-def _raise_if_cancelled() -> None:
-    """Raise CancelledError if this task was cancelled meanwhile: flushing, nats-py swallows that."""
-    if _is_cancelled():
-        raise asyncio.CancelledError
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def check(urls: Sequence[str], config: NatsConfig) -> None:
     """Raise ConfigError if the client is not installed, or a file with credentials cannot be read."""
-    _client_class()
+    client_class()
     addresses.tls(config, list(urls))
     addresses.login(config)
 
 
-def _read_much_at_once() -> None:
-    from nats.aio import client
-
-    client.DEFAULT_BUFFER_SIZE = READ_BYTES
-
-
-def refusal(servers: str, why: str) -> str:
-    """Why there is no connection, and what to look at."""
-    known = why.lower()
-    if "authorization" in known or "authentication" in known or "nkey" in known:
-        return f"{servers} refuses the login: {why}; see --nats-user, --nats-token-file, --nats-nkey and --nats-creds"
-    if "certificate required" in known or "bad certificate" in known or "unknown ca" in known:
-        return f"{servers} refuses the client certificate: {why}; see --nats-cert and --nats-key"
-    if "certificate verify failed" in known:
-        return f"cannot trust {servers}: {why}; see --nats-ca"
-    if "tls" in known and servers.startswith("nats://"):
-        return f"{servers} wants TLS: {why}; write tls:// in place of nats://"
-    return f"cannot connect to {servers}: {why}"
-
-
-def describe(error: BaseException) -> str:
-    """The error as text; many of the client's have none."""
-    text = str(error).removeprefix("nats: ")
-    return text or type(error).__name__
-
-
-def _client_class() -> type[Client]:
-    try:
-        from nats.aio.client import Client
-    except ImportError as error:
-        raise ConfigError(
-            "the NATS client is not installed", hint="`pip install 'qcfeed[cluster]'`"
-        ) from error
-    return Client
-
-
-_CANCEL_AGAIN = 0.1
 _SILENT = ("connection reset", "broken pipe", "connection lost", "unexpected eof")
 """How a connection ends whose server has given no reason."""
 _DENIED_SUBSCRIPTION = re.compile(r'subscription to "([^"]*)"', re.IGNORECASE)

@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.bucket import LeaseBucket, open_bucket
-from qcfeed.cluster.connection import Connection, check, end
+from qcfeed.cluster.connection import Connection, check
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
 from qcfeed.cluster.core.interest import Interest
 from qcfeed.cluster.core.lease import Answer, Lease, Outcome, Request
 from qcfeed.cluster.feeder_fault import FeederFaults
+from qcfeed.cluster.nats_client import end
 from qcfeed.cluster.ownership import Ownership, round_length
 from qcfeed.cluster.publisher import Outbox, Publisher
 from qcfeed.cluster.reaping import NOT_HERE, Reaping

@@ -1,7 +1,6 @@
 """``--upstream nats://...``: the quotes of feeders, through NATS, as an upstream of the service.
 
-One subscription per running feed, on one connection that is opened with the first feed and closed after
-the last. When it is lost, every feed's ``run`` fails, so each backs off and retries by itself; the first
+One subscription per running feed, on one connection (shared_connection.py). When it is lost, every feed's ``run`` fails, so each backs off and retries by itself; the first
 that retries opens a new connection.
 """
 
@@ -11,17 +10,15 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from qcfeed.cluster import servers as addresses
-from qcfeed.cluster.connection import Connection, Subscription, check
-from qcfeed.cluster.connection import connect as connect_to
+from qcfeed.cluster.connection import Connection, check
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import InvalidEnvelopeError
 from qcfeed.cluster.core.epochs import QuoteOrder
@@ -29,9 +26,10 @@ from qcfeed.cluster.core.shares import Share
 from qcfeed.cluster.heard_owners import HeardOwners
 from qcfeed.cluster.link_fault import Link
 from qcfeed.cluster.reaping import NOT_HERE, Reaping
+from qcfeed.cluster.shared_connection import SharedConnection
+from qcfeed.cluster.subscription import Subscription
 from qcfeed.config import NatsConfig
 from qcfeed.errors import UnknownSymbolError, UpstreamError
-from qcfeed.feed import backoff
 from qcfeed.model.cluster import (
     ClusterReaped,
     ClusterReapRequest,
@@ -53,7 +51,6 @@ OWNER_TIMEOUT = 6.0
 """Seconds to wait for an owner when a feed starts."""
 MAX_BATCH = 256
 """Quotes of one symbol that wait at once; when they are more, only the newest is served."""
-_MAX_PAUSE = 5.0
 
 
 def connect(url: UpstreamUrl) -> Upstream:
@@ -73,35 +70,20 @@ class NatsUpstream(Upstream):
         self.closed = False
         self.urls = tuple(urls)
         """Its NATS servers."""
-        self._urls = list(urls)
-        self._config = config
         self._owners = HeardOwners()
         self._orders: dict[Symbol, QuoteOrder] = {}
         self._read_lives: set[str] = set()
         """The lives of the subscriptions that feeds read."""
-        self._lock = asyncio.Lock()
-        self._connection: Connection | None = None
-        self._users = 0
-        self._attempt = 0
-        self._not_before = 0.0
-        self._last_used_at = -_RETRIES_WITHIN
-        self._answers: set[asyncio.Task[None]] = set()
-        self._counts = {
-            "reconnects": 0,
-            "gaps": 0,
-            "invalid": 0,
-            "rejected": 0,
-            "slow": 0,
-            "skipped": 0,
-        }
-        self._lost_at: float | None = None
-        self._detail = _NOT_NEEDED
+        self._counts = {"gaps": 0, "invalid": 0, "rejected": 0, "skipped": 0}
         self._link = Link(MAX_BATCH)
+        self._shared = SharedConnection(
+            urls, config, f"qcfeed {self.gateway}", self._link, self._begin
+        )
 
     # ------------------------------------------------------------ the upstream's interface
 
     async def run(self, symbol: Symbol, sink: Sink) -> None:
-        async with self._connected() as connection:
+        async with self._shared.use() as connection:
             order = QuoteOrder(symbol, self._owners.epochs)
             # Before the request, so that no quote after the answer is missed.
             subscription = await connection.subscribe(subjects.quotes(symbol))
@@ -121,22 +103,23 @@ class NatsUpstream(Upstream):
                 await subscription.end()
 
     def health(self) -> UpstreamHealth:
-        connection, counts = self._connection, self._counts
+        shared, counts = self._shared, self._counts
+        connection = shared.current
         faults = [] if connection is None else self._faults(connection)
         up = connection is not None and not connection.lost and not faults
-        detail = self._detail if connection is None else "; ".join(faults)
-        return UpstreamHealth(up, counts["reconnects"], counts["gaps"], counts["invalid"], detail)
+        detail = shared.detail if connection is None else "; ".join(faults)
+        return UpstreamHealth(up, shared.reconnects, counts["gaps"], counts["invalid"], detail)
 
     async def close(self) -> None:
         self.closed = True
-        async with self._lock:
-            await self._disconnect()
+        await self._shared.close()
 
     def set_fault(self, fault: LinkFault) -> None:
         """Break this gateway's link in one way, for a drill; with NONE, repair it."""
         self._link.fault = fault
-        if fault in (LinkFault.BROKER_AWAY, LinkFault.BROKER_FLAPS) and self._connection:
-            self._connection.mark_lost()
+        connection = self._shared.current
+        if fault in (LinkFault.BROKER_AWAY, LinkFault.BROKER_FLAPS) and connection:
+            connection.mark_lost()
 
     async def end_leaked(self) -> None:
         """End the subscriptions that nothing reads."""
@@ -231,6 +214,11 @@ class NatsUpstream(Upstream):
 
     # ------------------------------------------------------------ owners
 
+    async def _begin(self, connection: Connection) -> None:
+        """Listen to owners on a new connection; those that were heard on another one may be gone."""
+        await connection.listen(subjects.OWNERS, self._on_announcement)
+        self._owners.begin()
+
     def _on_announcement(self, _: str, reply: str, data: bytes, __: bool) -> None:
         if self._link.deaf:
             return
@@ -241,7 +229,7 @@ class NatsUpstream(Upstream):
             return
         accepted = self._owners.hear(heard)
         self._counts["rejected"] += not accepted
-        if reply and (connection := self._connection) is not None:
+        if reply and (connection := self._shared.current) is not None:
             share = Share(heard.number, heard.count)
             # Also to an owner that is rejected: it learns from `share_epoch` why.
             wanted = [s for s in self._orders if share.owns(s)] if accepted else []
@@ -264,31 +252,32 @@ class NatsUpstream(Upstream):
                 await connection.publish(reply, control.encode(wanted))
 
         task = asyncio.get_running_loop().create_task(send(), name="answer to an owner")
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+        self._shared.tasks.add(task)
+        task.add_done_callback(self._shared.tasks.discard)
 
     def cluster(self) -> ClusterStatus:
         """The state of this gateway's side of the cluster; from any thread."""
-        now, connection, counts = time.monotonic(), self._connection, self._counts
+        now, shared, counts = time.monotonic(), self._shared, self._counts
+        connection, needed = shared.current, shared.needed(now)
         up = connection is not None and not connection.lost
-        faults = self._faults(connection) if up and connection else [self._detail]
+        faults = self._faults(connection) if up and connection else [shared.detail]
         return ClusterStatus(
             role="gateway",
             name=self.gateway,
             servers=self.name,
             connected=up,
             server=None if connection is None else connection.server,
-            reconnects=counts["reconnects"],
-            lost_s=None if self._lost_at is None else round(now - self._lost_at, 1),
+            reconnects=shared.reconnects,
+            lost_s=None if shared.lost_at is None else round(now - shared.lost_at, 1),
             epochs_rejected=counts["rejected"],
-            slow_drops=counts["slow"] + (0 if connection is None else connection.slow_drops),
+            slow_drops=shared.slow_drops,
             quotes_skipped=counts["skipped"],
             symbols_wanted=len(self._orders),
             subscriptions_unread=len(self._subscriptions().keys() - self._read_lives),
-            needed=self._needed(now),
+            needed=needed,
             owners=self._owners.current(),
             shares_without_owner=self._owners.without_owner() if up else 0,
-            problem="; ".join(faults) if faults and self._needed(now) else None,
+            problem="; ".join(faults) if faults and needed else None,
         )
 
     def view(self) -> ClusterView:
@@ -315,76 +304,12 @@ class NatsUpstream(Upstream):
 
     def _subscriptions(self) -> dict[str, Subscription]:
         """All subscriptions to quotes on the connection by their lives, also forgotten ones."""
-        connection = self._connection
+        connection = self._shared.current
         present = [] if connection is None else list(connection.subscriptions)
         return {each.life: each for each in present}
 
     def _faults(self, connection: Connection) -> list[str]:
         return [*([connection.denial] if connection.denial else []), *self._owners.faults()]
-
-    def _needed(self, now: float) -> bool:
-        """Whether feeds use the connection, or did a moment ago: they may be waiting to retry."""
-        return self._users > 0 or now - self._last_used_at < _RETRIES_WITHIN
-
-    # ------------------------------------------------------------ the shared connection
-
-    @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
-        """The shared connection, while at least one feed uses it."""
-        self._users += 1
-        try:
-            async with self._lock:
-                connection = self._connection
-                if connection is None or connection.lost:
-                    connection = await self._reconnect()
-            yield connection
-        finally:
-            # Noted even if the connection failed: feeds that back off will want it again (``_needed``).
-            self._users -= 1
-            self._last_used_at = time.monotonic()
-            if self._users == 0:
-                # Again behind the lock: a feed may have come while another one was connecting or disconnecting.
-                async with self._lock:
-                    if self._users == 0:
-                        await self._disconnect()
-
-    async def _reconnect(self) -> Connection:
-        """Open the connection, not before the backoff is over. Raises UpstreamError."""
-        if self._connection is not None:
-            await self._disconnect()
-        loop = asyncio.get_running_loop()
-        if self._link.broken:
-            raise UpstreamError("the connection to NATS was lost (a drill cuts it)")
-        if (pause := self._not_before - loop.time()) > 0:
-            raise UpstreamError(f"{self._detail}; next attempt in {pause:.1f} s")
-        try:
-            connection = await connect_to(self._urls, self._config, f"qcfeed {self.gateway}")
-            await connection.listen(subjects.OWNERS, self._on_announcement)
-        except UpstreamError as error:
-            wait = backoff.delay(self._attempt, random.random(), cap=_MAX_PAUSE)
-            self._not_before, self._attempt = loop.time() + wait, self._attempt + 1
-            self._detail = error.message
-            raise
-        self._urls.append(self._urls.pop(0))  # the next attempt begins with another server
-        self._attempt, self._detail = 0, _NOT_NEEDED
-        self._owners.begin()
-        self._connection = connection
-        return connection
-
-    async def _disconnect(self) -> None:
-        """Close the connection, and join what belongs to it."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._counts["slow"] += connection.slow_drops
-            if connection.lost:
-                self._counts["reconnects"] += 1
-                self._lost_at = time.monotonic()
-                self._detail = connection.loss().message
-            # A feed that is denied its subscription may have been the last user of the connection.
-            self._detail = connection.denial or self._detail
-            await connection.close()
-        if self._answers:
-            await asyncio.wait(self._answers)
 
 
 def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
@@ -392,8 +317,3 @@ def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
     last = quotes[-1]
     skipped = len(quotes) - 1 + sum(each.skipped for each in quotes)
     return EncodedQuote(last.text, conflated=skipped)
-
-
-_NOT_NEEDED = "not needed yet"
-_RETRIES_WITHIN = 40.0
-"""Seconds after the end of a feed within which it may be retried: the longest backoff is 30 s."""

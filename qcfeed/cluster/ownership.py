@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qcfeed.cluster.connection import Connection, end
+from qcfeed.cluster.connection import Connection
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import Epoch, Refusal
 from qcfeed.cluster.core.interest import Interest
 from qcfeed.cluster.core.lease import Lease
 from qcfeed.cluster.core.shares import Share
 from qcfeed.cluster.feeder_fault import FeederFaults
+from qcfeed.cluster.nats_client import end
 from qcfeed.cluster.publisher import Publisher, symbol_of
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError, UpstreamError
 from qcfeed.model import symbol as symbols

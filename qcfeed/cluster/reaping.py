@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Collection, Mapping, Set
 
 from qcfeed.cluster.bucket import LeaseBucket
-from qcfeed.cluster.connection import Subscription
 from qcfeed.cluster.core.lease import RELEASED, Lease, Outcome, Stored, Update
 from qcfeed.cluster.core.shares import Share
+from qcfeed.cluster.subscription import Subscription
 from qcfeed.model import symbol as symbols
 from qcfeed.model.cluster import ClusterReaped, ClusterRefusal
 from qcfeed.model.symbol import Symbol

@@ -1,0 +1,73 @@
+"""One subject's messages, for one reader."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qcfeed.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from nats.aio.subscription import Subscription as NatsSubscription
+
+    from qcfeed.cluster.connection import Connection
+
+_lives = itertools.count(1)
+
+
+class Subscription:
+    """One subject's messages, for one reader."""
+
+    def __init__(self, connection: Connection, inner: NatsSubscription) -> None:
+        self.subject = inner.subject
+        self.life = str(next(_lives))
+        """Which subscription of this process it is."""
+        self._connection = connection
+        self._inner = inner
+        self._failure: str | None = None
+        # nats-py offers a task per subscription, or a task per message; and its own queue drops the newest
+        # messages. It puts them into this one, which the reader reads itself.
+        self._queue = connection.intake.queue()
+        inner._pending_queue = self._queue  # type: ignore[assignment] # noqa: SLF001
+
+    async def batch(self) -> Sequence[bytes]:
+        """All messages that wait, at least one. Raises UpstreamError when the connection is lost."""
+        first = await self._queue.get()
+        found = [first]
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        if self._failure is not None:
+            raise UpstreamError(self._failure)
+        if None in found or self._connection.lost:
+            raise self._connection.loss()
+        return [each.data for each in found if each is not None]
+
+    @property
+    def newest(self) -> bytes | None:
+        """The newest message that waits; None if there is none."""
+        newest = self._queue.newest
+        return None if newest is None else newest.data
+
+    def take_dropped(self) -> int:
+        """The messages dropped since the last call because too many waited: older than those that wait."""
+        return self._queue.take_dropped()
+
+    def fail(self, why: str) -> None:
+        """Nothing comes any more: its reader gets an UpstreamError."""
+        self._failure = why
+        self.wake()
+
+    def wake(self) -> None:
+        """The connection is lost: whoever waits for messages must see it."""
+        self._queue.put_nowait(None)
+
+    async def end(self) -> None:
+        """Unsubscribe; nothing happens if the connection is lost already."""
+        from nats import errors
+
+        self._connection.subscriptions.discard(self)
+        self._queue.discard()
+        with contextlib.suppress(errors.Error, OSError):
+            await self._inner.unsubscribe()
