@@ -105,10 +105,15 @@ def test_a_feed_that_no_gateway_wants_is_told_and_ended_only_in_the_life_that_wa
         found: dict[str, Any] = answer
         return found
 
+    def unwanted() -> int:
+        count: int = find_owner(*cluster.feeders).cluster["feeds_without_interest"]
+        return count
+
     with stranger(cluster.url, "TSLA"):
         older = cluster.until_orphan("feed without gateway")
         assert older["symbol"] == "TSLA"
         assert "a subscriber on NATS that is no gateway keeps it" in older["reason"]
+        assert unwanted() == 1
         done = cluster.ask("orphans", "--reap")
         assert done.returncode == ExitStatus.OK, done.stderr
         assert "ended TSLA" in done.stderr
@@ -122,6 +127,7 @@ def test_a_feed_that_no_gateway_wants_is_told_and_ended_only_in_the_life_that_wa
             until(lambda: reap(newer)["refusals"], "a gateway wants it now")
             assert reap(newer)["refusals"][0]["why"] == "a gateway wants it again"
             watcher.quote()
+            until(lambda: unwanted() == 0, "the gateway's answer")
     until(lambda: cluster.orphans() == [], "no orphan")
 
 

@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import psutil
+import pytest
 
 from qcfeed.errors import ExitStatus
+from tests.support.nats_server import needs_nats
 from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
 from tests.support.shell import QCFEED, environment, qcfeed
@@ -60,6 +62,16 @@ def test_a_rehearsal_injects_the_fault_follows_the_runbook_and_leaves_nothing(
         "QcfeedOrphanedTasks resolved",
     ):
         assert what in out
+    nothing_is_left(tmp_path)
+
+
+@needs_nats
+@pytest.mark.parametrize("drill", ["former-owner", "missed-renewals"])
+def test_a_drill_of_a_cluster_is_rehearsed_in_one_of_its_own(tmp_path: Path, drill: str) -> None:
+    day = hold(tmp_path, drill, "--yes", path=tmp_path)
+    _, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.OK, talk
+    assert f"$ qcfeed drill stop\nended  {drill}" in talk
     nothing_is_left(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http
 import os
 import re
 import shutil
@@ -223,13 +224,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_listening(address: str) -> bool:
-    """Whether the process accepts HTTP requests; all of them serve a page at ``/``."""
+    """Whether the process is ready for HTTP requests. A feeder has no page at ``/``; what starts yet says 503."""
     try:
         with urllib.request.urlopen(f"http://{address}/", timeout=5):
             return True
     except urllib.error.HTTPError as error:
         error.close()
-        return False
+        return error.code == http.HTTPStatus.NOT_FOUND
     except OSError:
         return False
 

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from qcfeed.cluster.core.lease import Entry, Lease, Outcome, Read, Stored, Update
+from qcfeed.cluster.feeder_fault import FeederFaults
+from qcfeed.model.link_faults import FeederFault
+
+TTL = 10.0
+
+
+def test_the_drill_of_missed_renewals_loses_every_other_one_and_never_the_lease() -> None:
+    faults, now, missed = FeederFaults(), 100.0, 0
+    lease = Lease("me", TTL, now, lambda: "1")
+    lease.answered(lease.request(now), Stored(7), now)
+    faults.fault = FeederFault.LEASE_UNANSWERED
+    for revision in range(8, 40):
+        now = lease.due
+        assert lease.holds(now)
+        request = lease.request(now)
+        if faults.loses(request, owner=True):
+            missed += 1
+            lease.answered(request, Outcome.UNKNOWN, now)
+        elif isinstance(request, Read):
+            lease.answered(request, Entry("me 1", revision - 2), now)
+        else:
+            lease.answered(request, Stored(revision), now)
+    assert lease.missed == missed > 5
+    assert lease.epoch == 7
+
+
+def test_only_renewals_of_an_owner_are_lost() -> None:
+    faults = FeederFaults()
+    assert not faults.loses(Update("me 1", 7), owner=True), "without a drill"
+    faults.fault = FeederFault.LEASE_UNANSWERED
+    assert not faults.loses(Update("me 1", 7), owner=False), "it takes over"
+    assert not faults.loses(Read(), owner=True)
+    assert faults.loses(Update("me 1", 7), owner=True)
+
+
+def test_gateways_are_unheard_in_one_drill_alone() -> None:
+    faults = FeederFaults()
+    for fault in FeederFault:
+        faults.fault = fault
+        assert faults.deaf == (fault is FeederFault.GATEWAYS_UNHEARD)
