@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from qcfeed import shipped
-from qcfeed.cli import output_files
+from qcfeed.cli import output_files, target
 from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import markdown, show
@@ -108,7 +108,7 @@ def runbook(
         return
     page = read(find(name))
     if output is Format.TABLE:
-        markdown(page.text)
+        markdown(target.in_page(page.text))
     else:
         raw = _json("qcfeed.runbook/1", **_fields(page), text=page.text)
         show(output, PAGES, [page], raw=raw)

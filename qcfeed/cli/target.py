@@ -35,6 +35,8 @@ _LIVE = re.compile(
     r"--reap|--window|--watch|--pid|--trace|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
 )
 """What of READERS a file cannot answer: actions, and measurements of a running service."""
+_FENCE = "```"
+_TYPED = re.compile(rf"^((?:\$ )?)({PROGRAM} .+)$", re.MULTILINE)
 _SUGGESTED = re.compile(rf"`({PROGRAM} [^`]+)`")
 
 
@@ -58,14 +60,15 @@ class CommandTarget(NamedTuple):
     announced: bool = False
 
 
-_NONE = CommandTarget()
+NONE = CommandTarget()
+"""The target of a command line that names none: whichever service runs here."""
 _current: ContextVar[CommandTarget | None] = ContextVar("qcfeed_target", default=None)
 """None outside a command line: nothing is kept there, so that no target outlives what named it."""
 
 
 def current() -> CommandTarget:
     """The target of this command line."""
-    return _current.get() or _NONE
+    return _current.get() or NONE
 
 
 def _become(changed: CommandTarget) -> None:
@@ -90,7 +93,7 @@ def announce() -> None:
 @contextlib.contextmanager
 def command_line() -> Iterator[None]:
     """One command line: the target that it names ends with it."""
-    token = _current.set(_NONE)
+    token = _current.set(NONE)
     try:
         yield
     finally:
@@ -144,6 +147,17 @@ def in_text(text: str) -> str | None:
     if None in found.values():
         return None
     return _SUGGESTED.sub(lambda match: f"`{found[match[1]]}`", text)
+
+
+def in_page(text: str) -> str:
+    """A page of Markdown with every command, in the text and in code blocks, for the service that is named."""
+
+    def line(found: re.Match[str]) -> str:
+        return f"{found[1]}{addressed(found[2]) or found[2]}"
+
+    parts = (in_text(text) or text).split(_FENCE)
+    parts[1::2] = [_TYPED.sub(line, block) for block in parts[1::2]]
+    return _FENCE.join(parts)
 
 
 def of_instance(text: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import typer
 
 from qcfeed.cli import output_files, saved_files, target
@@ -65,6 +66,10 @@ def findings(
             "\n\n".join(_paragraph(finding) for finding in selected(FINDING_TABLE, answer.findings))
         )
     else:
+        if target.current() != target.NONE:
+            for finding in answer.findings:
+                finding.next = target.addressable(finding.next)
+            raw = msgspec.json.encode(answer)
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
     _summarize(answer, output)
     if answer.proved or answer.likely:

@@ -52,10 +52,13 @@ svg .axis { stroke: var(--line); }
   pre { white-space: pre-wrap; }
   pre, th, td, dd, p, li, h1 { overflow-wrap: anywhere; }
   table { width: 100%; font-size: 8pt; }
-  h2, h3 { break-after: avoid; } tr, svg, dl > dd { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } tr, svg, dl > dd, pre.whole { break-inside: avoid; }
   thead { display: table-header-group; }
 }
 """
+
+ONE_BOX = 30
+"""Lines of a box that is not split over two pages on paper; a longer one would leave much of a page empty."""
 
 _PAGE = """\
 <!doctype html>
@@ -94,7 +97,8 @@ def _block(block: Block) -> str:
         case Grid():
             return _grid(block)
         case Code(text):
-            return f"<pre>{escape(text)}</pre>"
+            whole = ' class="whole"' if text.count("\n") < ONE_BOX else ""
+            return f"<pre{whole}>{escape(text)}</pre>"
         case Items(items):
             return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
         case Curve():

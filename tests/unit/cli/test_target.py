@@ -164,6 +164,16 @@ def test_a_suggestion_names_one_of_several_instances_where_that_means_something(
     assert target.of_instance(text, "8006-2") == named
 
 
+def test_the_commands_of_a_page_are_for_the_service_that_was_named() -> None:
+    page = "See `qcfeed status`.\nqcfeed cannot.\n```\n$ qcfeed orphans --reap\n... `qcfeed tasks`\n```\nend"
+    assert target.in_page(page) == page
+    target.name_service([("--context", "prod")])
+    assert target.in_page(page) == (
+        "See `qcfeed --context prod status`.\nqcfeed cannot.\n```\n"
+        "$ qcfeed --context prod orphans --reap\n... `qcfeed --context prod tasks`\n```\nend"
+    )
+
+
 def test_a_command_for_all_instances_does_not_name_one() -> None:
     with target.command_line():
         target.name_service([("--instance", "g")], "c.toml")
