@@ -115,6 +115,11 @@ class Feeder:
         for each in self._tasks:
             each.add_done_callback(_report_bug)
 
+    @property
+    def informed(self) -> bool:
+        """Whether it has known the owner at any time: it can take over."""
+        return self._informed.is_set()
+
     async def wait_informed(self, timeout: float) -> bool:
         """Wait until the owner is known; False if it is not after ``timeout`` seconds."""
         try:

@@ -363,6 +363,8 @@ class Service:
         if self.gateway.draining:
             return "draining"
         drill = self.drill()
+        if self.feeder is not None and not self.feeder.informed:
+            return "starting: the owner of the share is not known yet"
         if self.feeder is not None and drill is None:
             return "ready (owner)" if self.feeder.cluster().lease_epoch else "ready (standby)"
         return "ready" if drill is None else f"ready (DRILL {drill})"

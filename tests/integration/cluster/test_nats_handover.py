@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.hub import Hub
 from qcfeed.upstreams.base import Sink
+from tests.support.nats_cluster import Process
+from tests.support.nats_cluster import feeder as feeder_process
 from tests.support.nats_server import nats_server, needs_nats
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import ScriptedUpstream, steadily
+from tests.support.shell import until
 
 AAPL = Symbol("AAPL")
 LEASE = 2 * PATIENCE
@@ -96,3 +101,28 @@ async def test_the_standby_publishes_before_the_upstream_of_the_former_owner_has
             await asyncio.wait((reading,))
             await gateway.close()
             await second.stop()
+
+
+@needs_nats
+def test_a_feeder_is_ready_once_it_knows_the_owner(tmp_path: Path) -> None:
+    def address_of(process: Process) -> str:
+        address: str = process.status()["listening"]["admin"]
+        return address
+
+    def ready(address: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode().strip()
+
+    with nats_server(tmp_path / "n1") as nats:
+        nats.stop()
+        with feeder_process(tmp_path, "f1", nats.url) as one:
+            first = address_of(one)
+            assert ready(first) == (503, "starting: the owner of the share is not known yet")
+            nats.start()
+            until(lambda: ready(first) == (200, "ready (owner)"), "it owns the share")
+            with feeder_process(tmp_path, "f2", nats.url) as two:
+                second = address_of(two)
+                until(lambda: ready(second) == (200, "ready (standby)"), "it stands by")
