@@ -68,7 +68,17 @@ def hint(error: ClickException) -> str | None:
     named = _NO_COMMAND.match(error.format_message().removesuffix("."))
     if named and isinstance(ctx.command, TyperGroup) and "show" in ctx.command.commands:
         return f"`{PROGRAM} {command} show {named[1]}` shows one; {help_}"
+    if named and ctx.parent is None and (meant := _within(named[1])):
+        return f"it belongs to another command: `{PROGRAM} {meant}`; {help_}"
     return help_
+
+
+def _within(name: str) -> str:
+    """The one command that has this subcommand, with it; empty if there is none, or are several."""
+    from qcfeed.cli.complete.answer import commands  # imported here: only for errors
+
+    found = [path for path in commands() if path.endswith(f" {name}")]
+    return found[0] if len(found) == 1 else ""
 
 
 def words(ctx: Context) -> str:

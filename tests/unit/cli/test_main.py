@@ -111,6 +111,8 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
         (["feeds", "AAPL"], "`qcfeed feeds show AAPL` shows one"),
         (["drill", "start", "zombie"], "did you mean zombie-feeds?"),
         (["runbook", "--sort-by", "nam"], "did you mean name?"),
+        (["rehearse", "NOSUCH"], "it belongs to another command: `qcfeed drill rehearse`; see"),
+        (["show", "5"], "No such command 'show'\n  hint: see `qcfeed --help`"),
         (["help", "nosuch"], "No such command 'nosuch'"),
         (["--timeout", "0", "status"], "'--timeout': 0.0 is not in the range x>=0.001"),
         (["--timeout", "soon", "status"], "'soon' is not a number"),
