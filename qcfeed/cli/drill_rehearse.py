@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
 import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
@@ -41,6 +46,7 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
     """
     configured = catalog.parse(drill)
     with (
+        _unwound_by_sigterm(),
         _scratch() as directory,
         processes(Path(directory), INSTANCE) as started,
     ):
@@ -52,6 +58,21 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
                 draw(STORY, day.timeline)
             raise
         conclude(day)
+
+
+@contextlib.contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """For the block, SIGTERM raises SystemExit, so that every process of the rehearsal is ended."""
+
+    def unwind(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the clean-up
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:

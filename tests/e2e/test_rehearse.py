@@ -120,14 +120,17 @@ def test_a_restart_is_a_mitigation_too(tmp_path: Path) -> None:
     nothing_is_left(tmp_path)
 
 
-def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, ExitStatus.INTERRUPTED), (signal.SIGTERM, 128 + 15)]
+)
+def test_a_signal_stops_everything(tmp_path: Path, sent: signal.Signals, status: int) -> None:
     day = hold(tmp_path, "lost-readers", path=tmp_path)
     assert day.stderr is not None
     while "The clock is running" not in (line := day.stderr.readline()):
         assert line, "it ended too early"
-    day.send_signal(signal.SIGINT)
+    day.send_signal(sent)
     day.communicate(timeout=PATIENCE * 2)
-    assert day.returncode == ExitStatus.INTERRUPTED
+    assert day.returncode == status
     nothing_is_left(tmp_path)
 
 
