@@ -180,7 +180,7 @@ def _before(
             envvar="QCFEED_CONTEXT",
             show_envvar=False,
             metavar="CONTEXT",
-            help="Remote service by its name in the file; see config use-context.",
+            help="Remote service by its name in the file.",
         ),
     ] = None,
     cluster: Annotated[

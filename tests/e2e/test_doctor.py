@@ -50,7 +50,7 @@ def test_a_prometheus_that_scrapes_this_service_with_the_shipped_rules(
     with prometheus(tmp_path, config=config) as server:
         until(lambda: bool(server.query("up == 1")), "a scrape")
         left = sound(lambda: qcfeed(home, "doctor", "--prometheus", server.url, QCFEED_PORT="0"))
-    assert left.stderr == "16 passed\n"
+    assert left.stderr == "17 passed\n"
     assert "this service is scraped as qcfeed/127.0.0.1:" in left.stdout
     assert "rules are loaded, as shipped" in left.stdout
 

@@ -45,6 +45,9 @@ NUMBERED = {
 }
 """Commands whose example names something by number, and the command that lists what is here."""
 
+CONTEXTS_BEFORE = ("qcfeed config current-context", "qcfeed config use-context")
+"""Commands whose example needs the context prod, which is the current one."""
+
 KEYS_BEFORE = ("qcfeed keys list", "qcfeed keys revoke")
 """Commands whose example needs the key desk-7."""
 
@@ -73,6 +76,10 @@ def test_it_works(home: Path, tmp_path: Path, path: str) -> None:
         line = line.replace("48213", qcfeed(home, NUMBERED[path], "-o", "name").stdout.split()[0])
     # A configuration and keys of its own: what one example writes must not change another's.
     own = {"XDG_CONFIG_HOME": str(tmp_path), "QCFEED_KEYS": str(tmp_path / "keys.json")}
+    if path in CONTEXTS_BEFORE:
+        file = tmp_path / "qcfeed" / "config.toml"
+        file.parent.mkdir()
+        file.write_text('current_context = "prod"\n[contexts.prod]\ninstance = "8006"\n')
     if path in KEYS_BEFORE:
         assert qcfeed(home, "keys", "add", "desk-7", **own).returncode == 0
     typed = subprocess.run(

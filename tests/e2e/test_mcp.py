@@ -24,6 +24,7 @@ READS = {
     "task_findings": "qcfeed.findings/3",
     "task_failures": "qcfeed.tasks.failures/2",
     "orphans": "qcfeed.orphans/3",
+    "memory": "qcfeed.memory/1",
     "stacks": "qcfeed.stacks/2",
     "feeds": "qcfeed.feeds/2",
     "subscribers": "qcfeed.subscribers/2",
