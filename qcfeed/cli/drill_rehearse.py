@@ -65,7 +65,9 @@ def _unwound_by_sigterm() -> Iterator[None]:
     """For the block, SIGTERM raises SystemExit, so that every process of the rehearsal is ended."""
 
     def unwind(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the clean-up
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # a second one must not interrupt the clean-up
         sys.exit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, unwind)
