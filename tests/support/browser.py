@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,9 +39,30 @@ async def browser(url: str, profile: Path, *options: str) -> AsyncIterator[None]
     try:
         yield
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), PATIENCE)
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the whole group: the program may be a shell script, whose end alone leaves the browser running."""
+    group = process.pid
+    _signal(group, signal.SIGTERM)
+    await asyncio.wait_for(process.wait(), PATIENCE)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while _signal(group, 0):  # noqa: ASYNC110 - not all of them are our children
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        _signal(group, signal.SIGKILL)
+        raise
+
+
+def _signal(group: int, sent: int) -> bool:
+    """Whether there was a process in the group."""
+    try:
+        os.killpg(group, sent)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Page:
