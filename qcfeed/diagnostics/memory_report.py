@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import task_memory
 from qcfeed.diagnostics.code_origin import is_library
@@ -23,10 +23,22 @@ from qcfeed.diagnostics.task_memory import LocationMemory, Shared
 
 LEAST = 262_144
 """Bytes from which an object in which memory accumulates is named."""
-LARGEST = 10
-"""Such objects that are named."""
-TYPES = 20
-"""Types that are listed; the others are one row."""
+
+
+class Bounds(NamedTuple):
+    """How much is looked at, and told."""
+
+    objects: int = MAX_NODES
+    """Objects that are visited."""
+    seconds: float = MAX_SECONDS
+    """Seconds after which no more are."""
+    largest: int = 10
+    """Objects in which memory accumulates that are named."""
+    types: int = 20
+    """Types that are listed; the others are one row."""
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(slots=True)
@@ -90,18 +102,15 @@ class MemoryReport:
 def take(
     ledger: Ledger,
     stores: Stores | None = None,
-    *,
-    most: int = MAX_NODES,
-    seconds: float = MAX_SECONDS,
+    bounds: Bounds = BOUNDS,
 ) -> MemoryReport:
     """Look at the memory of the program, from any thread, in slices that let the loop run.
 
-    Cost: a scan, 20 us for each of at most 600 tasks, and 2 us for each of ``most`` objects, which
-    ends after ``seconds``.
+    Cost: a scan, 20 us for each of at most 600 tasks, and 2 us for each object.
     """
     sizes = ObjectSizes()
     tasks = task_memory.by_location(ledger, sizes)
-    walk = HeapWalk(sizes, ledger.turns.let_loop_run, most=most, seconds=seconds)
+    walk = HeapWalk(sizes, ledger.turns.let_loop_run, most=bounds.objects, seconds=bounds.seconds)
     walk.ignore([walk, ledger.turns, tasks, tasks.shared, tasks.rows, sizes])
     found = _measured(list(stores(sizes)) if stores is not None else [], walk)
     names: dict[int, RootName] = {}
@@ -109,8 +118,8 @@ def take(
     for roots in _roots(ledger, tasks.shared, names):
         types.update(walk.visit(roots)[1])
     report = MemoryReport(tasks.rows, sorted(found, key=lambda each: -each.bytes))
-    report.largest = _largest(walk, names)
-    _add_types(report, types)
+    report.largest = _largest(walk, names, bounds.largest)
+    _add_types(report, types, bounds.types)
     report.visited, report.complete = len(walk.things), walk.complete
     return report
 
@@ -147,7 +156,7 @@ def _roots(
     yield from modules
 
 
-def _largest(walk: HeapWalk, names: dict[int, RootName]) -> list[Accumulation]:
+def _largest(walk: HeapWalk, names: dict[int, RootName], most: int) -> list[Accumulation]:
     return [
         Accumulation(
             path=path_of(walk, node, names),
@@ -155,11 +164,11 @@ def _largest(walk: HeapWalk, names: dict[int, RootName]) -> list[Accumulation]:
             items=items(walk.things[node]),
             bytes=size,
         )
-        for node, size in walk.accumulations(LEAST)[:LARGEST]
+        for node, size in walk.accumulations(LEAST)[:most]
     ]
 
 
-def _add_types(report: MemoryReport, types: Counter[type]) -> None:
+def _add_types(report: MemoryReport, types: Counter[type], most: int) -> None:
     rows = sorted(types.items(), key=lambda each: -each[1])
-    report.types = [(type_name(kind), size) for kind, size in rows[:TYPES]]
-    report.other_types = sum(size for _, size in rows[TYPES:])
+    report.types = [(type_name(kind), size) for kind, size in rows[:most]]
+    report.other_types = sum(size for _, size in rows[most:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import urllib.request
@@ -226,7 +227,7 @@ def hear_all(service: Serving, heard: list[str], *words: str) -> None:
 
 def test_a_stuck_worker_is_named_and_restarted_after_its_limit(tmp_path: Path) -> None:
     """One is stopped, and the event loop of the other one is in a blocking call."""
-    limit = ("--worker-timeout", "3", "--allow-drills", "--admin-listen", "127.0.0.1:0")
+    limit = ("--worker-timeout", "10", "--allow-drills", "--admin-listen", "127.0.0.1:0")
     with workers(tmp_path, *limit) as service:
         port = service.url.rpartition(":")[2]
         before = by_name(tmp_path)
@@ -240,8 +241,8 @@ def test_a_stuck_worker_is_named_and_restarted_after_its_limit(tmp_path: Path) -
         assert row["state"] == "stuck" or "was stuck (" in row["problem"], row
         status = qcfeed(tmp_path, "status")
         assert status.returncode == ExitStatus.FINDINGS
-        assert f"finding: {name} is " in status.stderr
-        assert "stuck" in status.stderr
+        # The first one may run again by now, and the other one is stuck.
+        assert re.search(rf"finding: {port}-[12] is stuck", status.stderr), status.stderr
         hear_all(
             service,
             [first],
