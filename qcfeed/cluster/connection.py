@@ -39,7 +39,7 @@ log = logging.getLogger("qcfeed.nats")
 CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 _RESETS = 3
-"""Attempts to hear why a server refuses a login: its reset of the connection may overtake the reason."""
+"""Attempts to hear why a server refuses a login or certificate: its reset of the connection may overtake the reason."""
 DENIED_FOR = 10.0
 """Seconds for which a missing permission counts: what needs it is tried again sooner."""
 PING_INTERVAL = 2
@@ -79,6 +79,11 @@ class Connection:
     def wants_login(self) -> bool:
         """Whether the server has said that it demands one."""
         return bool(self._client._server_info.get("auth_required"))  # noqa: SLF001
+
+    @property
+    def wants_certificate(self) -> bool:
+        """Whether the server has said that it verifies the certificates of clients."""
+        return bool(self._client._server_info.get("tls_verify"))  # noqa: SLF001
 
     @property
     def client(self) -> Client:
@@ -270,7 +275,11 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connec
         await connection.close()
         why = connection.errors[-1] if connection.errors else describe(error)
         servers = addresses.short_name(list(urls))
-        if any(word in why.lower() for word in _SILENT) and connection.wants_login:
+        silent = any(word in why.lower() for word in _SILENT)
+        if silent and connection.wants_certificate:
+            told = f"{servers} verifies client certificates, and ended the connection without a reason ({why})"
+            raise _ResetError(f"{told}; see --nats-cert and --nats-key") from error
+        if silent and connection.wants_login:
             raise _ResetError(
                 refusal(servers, f"without an authorization error ({why})")
             ) from error

@@ -107,10 +107,12 @@ def test_a_server_with_tls_is_verified_and_asks_for_a_client_certificate(tmp_pat
         foreign = {"nats_ca": str(theirs.ca), "nats_cert": client["nats_cert"]}
         with pytest.raises(UpstreamError, match="certificate verify failed"):
             await connect([url], NatsConfig(**foreign), "wrong CA")
-        with pytest.raises(UpstreamError, match="refuses the client certificate"):
+        # A reset may overtake the alert that has the reason, each time.
+        told = "refuses the client certificate|verifies client certificates"
+        with pytest.raises(UpstreamError, match=told):
             await connect([url], NatsConfig(nats_ca=client["nats_ca"]), "no certificate")
         stranger = client | {"nats_cert": str(theirs.client("stranger"))}
-        with pytest.raises(UpstreamError, match="refuses the client certificate"):
+        with pytest.raises(UpstreamError, match=told):
             await connect([url], NatsConfig(**stranger), "a stranger's certificate")
 
     with nats_server(tmp_path / "n1", configuration) as nats:
