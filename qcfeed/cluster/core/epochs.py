@@ -38,17 +38,17 @@ class OwnerEpochs:
         """
         announced = (r for each, r in self._highest.items() if each.overlaps(share))
         seen = (r for symbol, r in self._seen.items() if share.owns(symbol))
-        return max(0, 0, *announced, *seen)
+        return max((0, *announced, *seen))
 
     def floor(self, symbol: Symbol) -> int:
         """The lowest revision that may still publish ``symbol``."""
         announced = (r for share, r in self._highest.items() if share.owns(symbol))
-        return max(0, self._seen.get(symbol, 0), *announced)
+        return max((self._seen.get(symbol, 0), *announced))
 
     @property
     def highest(self) -> int:
         """The highest revision over all shares and symbols; 0 if none is known."""
-        return max(0, 0, *self._highest.values(), *self._seen.values())
+        return max((0, *self._highest.values(), *self._seen.values()))
 
 
 class QuoteOrder:
