@@ -29,8 +29,12 @@ def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
     if size < 126:
         return bytes((first, size)) + payload
     if size < 0x10000:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BBQ", first, 127, size) + payload
+        return _medium_head(first, 126, size) + payload
+    return _large_head(first, 127, size) + payload
+
+
+_medium_head = struct.Struct("!BBH").pack
+_large_head = struct.Struct("!BBQ").pack
 
 
 def split(data: bytes) -> Iterator[bytes]:

@@ -170,7 +170,9 @@ class Feed:
         """Append ``ticks`` to the log; they are sent in this turn of the loop."""
         if not self._accepts_quotes():
             return
-        valid = [tick for tick in ticks if self._is_valid(tick)]
+        valid = [tick for tick in ticks if find_fault(tick) is None]
+        if len(valid) < len(ticks):
+            self._note_invalid(ticks)
         if not valid:
             return
         self._note_quotes()
@@ -204,18 +206,13 @@ class Feed:
             self._broadcast_status()
             self.arm_timer()
 
-    def _is_valid(self, tick: Tick) -> bool:
-        fault = find_fault(tick)
-        if fault is not None:
-            self._drop_tick(fault)
-        return fault is None
-
-    def _drop_tick(self, fault: str) -> None:
-        """Drop and count an invalid tick; log the first one of the feed."""
-        if not self.invalid_ticks:
-            log.warning("%s: dropped an invalid tick: %s", self.symbol, fault)
-        self.invalid_ticks += 1
-        self.failure = f"{self.invalid_ticks} invalid ticks dropped, last: {fault}"
+    def _note_invalid(self, ticks: Sequence[Tick]) -> None:
+        """Count the invalid ones of ``ticks``, which are dropped; log the first one of the feed."""
+        for fault in filter(None, map(find_fault, ticks)):
+            if not self.invalid_ticks:
+                log.warning("%s: dropped an invalid tick: %s", self.symbol, fault)
+            self.invalid_ticks += 1
+            self.failure = f"{self.invalid_ticks} invalid ticks dropped, last: {fault}"
 
     def ended(self, task: UpstreamTask, failure: BaseException | None) -> None:
         """``task`` has ended and was joined; the lifecycle decides what happens next."""
