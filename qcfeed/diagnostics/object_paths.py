@@ -60,7 +60,8 @@ def _edge(before: Any, parent: Any, child: Any) -> str:
     if kind is CellType:
         return ""
     if kind is MethodType:
-        return ".__self__"
+        # A timer or callback leads to an object that may have no other name: its class is one.
+        return f" > {type_name(type(child))}"
     if kind is FunctionType:
         return "" if child is parent.__closure__ else "()"
     return _member(parent, child)

@@ -65,6 +65,10 @@ def _signal(group: int, sent: int) -> bool:
     return True
 
 
+class ProtocolError(AssertionError):
+    """The browser refuses a command."""
+
+
 class Page:
     """A tab. ``console``: what it logged, errors and violations of its policy too."""
 
@@ -93,7 +97,8 @@ class Page:
             command | ({"sessionId": self._session} if self._session else {})
         )
         told = await asyncio.wait_for(reply, PATIENCE)
-        assert "error" not in told, told
+        if "error" in told:
+            raise ProtocolError(told["error"]["message"])
         return dict(told["result"])
 
     async def switch_to(self, target: str) -> None:
@@ -109,12 +114,25 @@ class Page:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
+    async def reload(self) -> None:
+        """Load the page again; returns when the new one is there, so nothing is asked of the old one."""
+        await self.value("window.isOld = true")
+        await self.send("Page.reload")
+        await self.until("!window.isOld")
+
+    async def _value_or_none(self, expression: str) -> Any:
+        """``value``, or None if the browser replaced the page before it answered."""
+        try:
+            return await self.value(expression)
+        except ProtocolError:
+            return None
+
     async def until(self, expression: str) -> Any:
         """Wait until the expression is true; returns its value. While the page loads, it may fail."""
         tried = f"(() => {{ try {{ return {expression} }} catch {{ return false }} }})()"
         try:
             async with asyncio.timeout(PATIENCE):
-                while not (found := await self.value(tried)):  # noqa: ASYNC110 - in another process
+                while not (found := await self._value_or_none(tried)):  # noqa: ASYNC110 - in another process
                     await asyncio.sleep(0.05)
         except TimeoutError:
             shown = await self.value("document.body.innerText")

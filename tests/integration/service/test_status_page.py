@@ -238,7 +238,7 @@ async def test_chromium_asks_for_the_token_and_keeps_it_in_its_tab(
         await tab.until("document.body.className === 'live'")
         assert await tab.value("document.cookie") == ""
         assert await tab.value("location.href") == f"{running.http}/"
-        await tab.send("Page.reload")
+        await tab.reload()
         await tab.until("document.body.className === 'live'")
         await tab.value("document.getElementById('forget').click()")
         await tab.until("!document.getElementById('entry').hidden")
