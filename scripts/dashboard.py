@@ -13,13 +13,18 @@ from grafana_foundation_sdk.models import common as style
 from grafana_foundation_sdk.models import dashboard as model
 
 from qcfeed.metrics.catalog.alerts import RUNBOOKS
-from qcfeed.metrics.catalog.panel import Panel
+from qcfeed.metrics.catalog.panel import Panel, Query
 from qcfeed.metrics.catalog.panels import ROWS
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 FIRING = 'ALERTS{alertname=~"Qcfeed.*", alertstate="firing", instance=~"$instance"}'
 FIGURE, LINES = (4, 4), (8, 12)
 """Height and width of a panel, in Grafana's grid units."""
+_FLAG = [
+    model.DynamicConfigValue("unit", "bool_yes_no"),
+    model.DynamicConfigValue("custom.axisPlacement", "right"),
+]
+"""What differs for a query that is 0 or 1."""
 
 
 def render() -> str:
@@ -75,7 +80,7 @@ def _alerts() -> Builder[model.AnnotationQuery]:
 
 def _panel(panel: Panel, number: int) -> Builder[model.Panel]:
     height, width = FIGURE if panel.figure else LINES
-    made: stat.Panel | timeseries.Panel = _figure() if panel.figure else _lines(panel)
+    made: stat.Panel | timeseries.Panel = _figure(panel) if panel.figure else _lines(panel)
     made = (
         made.id(number)
         .title(panel.title)
@@ -87,15 +92,22 @@ def _panel(panel: Panel, number: int) -> Builder[model.Panel]:
         .links([_link(alert.name, alert.runbook) for alert in panel.alerts])
     )
     for letter, query in zip(string.ascii_uppercase, panel.queries, strict=False):
-        made = made.with_target(
-            prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
-        )
+        made = made.with_target(_target(panel, query, letter))
+        if query.flag:
+            made = made.override_by_query(letter, _FLAG)
     return made if panel.warn is None else made.thresholds(_thresholds(panel))
 
 
-def _figure() -> stat.Panel:
+def _target(panel: Panel, query: Query, letter: str) -> prometheus.Dataquery:
+    made = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
+    # Of a range, Grafana would show the last value even if it is hours old and the series has ended.
+    return made.instant() if panel.figure else made.range()
+
+
+def _figure(panel: Panel) -> stat.Panel:
     reduced = common.ReduceDataOptions().calcs(["lastNotNull"])
-    return stat.Panel().reduce_options(reduced).no_value("none")
+    made = stat.Panel().reduce_options(reduced).no_value(panel.empty)
+    return made.graph_mode(style.BigValueGraphMode.NONE)
 
 
 def _lines(panel: Panel) -> timeseries.Panel:

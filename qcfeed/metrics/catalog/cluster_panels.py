@@ -10,10 +10,10 @@ CLUSTER = PanelRow(
     (
         Panel(
             "Connections to NATS",
-            "1 while a connection is needed and there is none; and connections lost per second.",
+            "Whether a needed connection is missing; and connections lost per second.",
             "short",
             (
-                Query(of("qcfeed_broker_away"), "{{instance}} away"),
+                Query(of("qcfeed_broker_away"), "{{instance}} away", flag=True),
                 Query(rate("qcfeed_broker_reconnects_total"), "{{instance}} lost"),
             ),
             warn=0.5,

@@ -17,11 +17,11 @@ QUOTES = PanelRow(
         ),
         Panel(
             "Age of the oldest last quote",
-            "Of the symbols with subscribers; and whether the market is open (1).",
+            "Of the symbols with subscribers; and whether the market is open.",
             "s",
             (
                 Query(of("qcfeed_quote_age_seconds")),
-                Query(of("qcfeed_market_open"), "{{instance}} market open"),
+                Query(of("qcfeed_market_open"), "{{instance}} market open", flag=True),
             ),
             warn=15,
             bad=1200,
@@ -44,10 +44,10 @@ QUOTES = PanelRow(
         ),
         Panel(
             "Upstream",
-            "Whether it is connected (1); restarts, reconnects and gaps per second.",
+            "Whether it is connected; restarts, reconnects, gaps and invalid messages per second.",
             "short",
             (
-                Query(of("qcfeed_upstream_connected"), "{{instance}} connected"),
+                Query(of("qcfeed_upstream_connected"), "{{instance}} connected", flag=True),
                 Query(rate("qcfeed_feed_restarts_total"), "{{instance}} restarts"),
                 Query(rate("qcfeed_upstream_reconnects_total"), "{{instance}} reconnects"),
                 Query(rate("qcfeed_upstream_gaps_total"), "{{instance}} gaps"),
@@ -129,14 +129,16 @@ SUBSCRIBERS = PanelRow(
         ),
         Panel(
             "Certificate",
-            "Time until the certificate of the quotes port expires; and whether newer files are refused (1).",
+            "Time until the certificate of the quotes port expires; and whether newer files are refused.",
             "s",
             (
                 Query(
                     f"{of('qcfeed_tls_certificate_expiry_timestamp_seconds')} - time()",
                     "{{instance}} expires in",
                 ),
-                Query(of("qcfeed_tls_certificate_refused"), "{{instance}} files refused"),
+                Query(
+                    of("qcfeed_tls_certificate_refused"), "{{instance}} files refused", flag=True
+                ),
             ),
         ),
         Panel(

@@ -13,6 +13,8 @@ class Query:
 
     expr: str
     legend: str = "{{instance}}"
+    flag: bool = False
+    """The value is 0 or 1: show No or Yes, on an axis of its own beside the panel's unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,9 @@ class Panel:
     bad: float | None = None
     alerts: tuple[Alert, ...] = ()
     figure: bool = False
-    """Show one large number instead of lines over time."""
+    """Show the present value as one large number instead of lines over time."""
+    empty: str = "no data"
+    """The text of a large number for which the query returns nothing."""
 
 
 @dataclass(frozen=True, slots=True)

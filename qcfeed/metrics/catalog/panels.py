@@ -21,7 +21,8 @@ GLANCE = PanelRow(
             "short",
             (
                 Query(
-                    f"sum({of('ALERTS', _FIRING)}) or vector(0)",
+                    # No data, not 0, if no rules are loaded: each evaluation writes this series.
+                    f"sum({of('ALERTS', _FIRING)}) or 0 * sum({of('tokio_spawned_tasks_total')})",
                     "firing",
                 ),
             ),
@@ -46,13 +47,14 @@ GLANCE = PanelRow(
         ),
         Panel(
             "Time to the memory limit",
-            "The shortest of all windows; empty while memory does not grow.",
+            "The shortest time of all windows; none while memory does not grow.",
             "s",
             (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
             warn=thresholds.MEMORY_LEFT_S,
             bad=thresholds.MEMORY_LEFT_URGENT_S,
             alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
             figure=True,
+            empty="none",
         ),
         Panel(
             "Orphans",
@@ -60,7 +62,9 @@ GLANCE = PanelRow(
             "short",
             (
                 Query(
-                    f"sum({of('qcfeed_tasks_orphaned')}) + sum({of('qcfeed_subscriptions_orphaned')})",
+                    # A program that uses attach() has no subscriptions, but may have orphaned tasks.
+                    f"sum({of('qcfeed_tasks_orphaned')})"
+                    f" + (sum({of('qcfeed_subscriptions_orphaned')}) or vector(0))",
                     "orphans",
                 ),
             ),

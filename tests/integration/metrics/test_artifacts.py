@@ -87,7 +87,7 @@ def test_grafana_s_own_types_read_it_and_lose_nothing() -> None:
 
 
 def test_every_panel_exists_once_with_queries_and_does_not_overlap() -> None:
-    panels = [each for each in board()["panels"] if each["type"] != "row"]
+    panels = _panels()
     assert [each["title"] for each in panels] == [each.title for row in ROWS for each in row.panels]
     numbers = [each["id"] for each in board()["panels"]]
     assert len(set(numbers)) == len(numbers)
@@ -102,6 +102,45 @@ def test_every_panel_exists_once_with_queries_and_does_not_overlap() -> None:
     for each in panels:
         assert each["options"]
         assert all("$instance" in target["expr"] for target in each["targets"])
+
+
+GRAFANA_UNITS = {"short", "s", "bytes", "percentunit", "ops", "bool_yes_no"}
+"""Those of Grafana's unit identifiers that are used. It shows any other text as a suffix, without an error."""
+
+
+def test_units_are_identifiers_of_grafana() -> None:
+    fields = [each["fieldConfig"] for each in _panels()]
+    units = {each["defaults"]["unit"] for each in fields}
+    for override in (override for each in fields for override in each["overrides"]):
+        units |= {each["value"] for each in override["properties"] if each["id"] == "unit"}
+    assert units == GRAFANA_UNITS
+
+
+def test_a_large_number_shows_the_present_value_and_lines_show_a_range() -> None:
+    for each in _panels():
+        present = each["type"] == "stat"
+        for target in each["targets"]:
+            assert (target["instant"], target["range"]) == (present, not present), each["title"]
+
+
+def test_a_query_that_is_0_or_1_shows_no_or_yes_beside_a_panel_of_another_unit() -> None:
+    shown = {
+        (each["title"], each["targets"]["ABCDEFGH".index(override["matcher"]["options"])]["expr"])
+        for each in _panels()
+        for override in each["fieldConfig"]["overrides"]
+    }
+    flags = {
+        (panel.title, query.expr)
+        for row in ROWS
+        for panel in row.panels
+        for query in panel.queries
+        if query.flag
+    }
+    assert shown == flags != set()
+
+
+def _panels() -> list[dict[str, Any]]:
+    return [each for each in board()["panels"] if each["type"] != "row"]
 
 
 def test_alerts_are_marked_and_an_instance_can_be_chosen() -> None:
