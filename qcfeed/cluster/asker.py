@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
-from qcfeed.cluster.connection import Connection, connect
+from qcfeed.cluster.connection import NatsConnection, connect
 from qcfeed.cluster.core import operations
-from qcfeed.cluster.core.operations import Collector, InvalidAnswerError, Request
+from qcfeed.cluster.core.operations import AnswerCollector, ClusterRequest, InvalidAnswerError
 from qcfeed.config import NatsConfig
 
 Result = TypeVar("Result")
@@ -43,14 +43,14 @@ class Asker:
         self._given_up: set[str] = set()
         """Instances that did not answer within the timeout once: later requests do not wait for them."""
 
-    def ask(self, request: Request) -> Gathered:
+    def ask(self, request: ClusterRequest) -> Gathered:
         """Ask every instance. Raises UpstreamError if NATS cannot be reached."""
         return asyncio.run(self._connected(lambda connection: self._ask(connection, request)))
 
-    def act(self, member: str, request: Request) -> Gathered:
+    def act(self, member: str, request: ClusterRequest) -> Gathered:
         """Ask one instance to do something."""
 
-        async def act(connection: Connection) -> Gathered:
+        async def act(connection: NatsConnection) -> Gathered:
             subject = operations.act_subject(member)
             found, refused = await self._gather(
                 connection, subject, request, self._timeout + ACTION_GRACE, expected={member}
@@ -61,15 +61,17 @@ class Asker:
 
         return asyncio.run(self._connected(act))
 
-    async def _connected(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def _connected(self, use: Callable[[NatsConnection], Awaitable[Result]]) -> Result:
         connection = await connect(self._urls, self._config, "qcfeed --cluster")
         try:
             return await use(connection)
         finally:
             await connection.close()
 
-    async def _ask(self, connection: Connection, request: Request) -> Gathered:
-        there, refused = await self._gather(connection, operations.ASK, Request(), self._timeout)
+    async def _ask(self, connection: NatsConnection, request: ClusterRequest) -> Gathered:
+        there, refused = await self._gather(
+            connection, operations.ASK, ClusterRequest(), self._timeout
+        )
         expected = (there.complete.keys() | there.heard.keys()) - self._given_up
         found, _ = await self._gather(
             connection, operations.ASK, request, self._timeout, expected=expected
@@ -88,18 +90,18 @@ class Asker:
 
     async def _gather(
         self,
-        connection: Connection,
+        connection: NatsConnection,
         subject: str,
-        request: Request,
+        request: ClusterRequest,
         timeout: float,
         *,
         expected: Collection[str] | None = None,
-    ) -> tuple[Collector, str]:
+    ) -> tuple[AnswerCollector, str]:
         """The answers that come within ``timeout``: of those expected, or until nobody else answers.
 
         Also why there was none, as far as NATS says.
         """
-        found = Collector()
+        found = AnswerCollector()
         news = asyncio.Event()
         problem = "no instance answers there"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import NatsConnection
 from qcfeed.cluster.core.lease import (
-    Answer,
-    Create,
+    CreateKey,
     Entry,
-    Outcome,
-    Raise,
-    Request,
+    LeaseAnswer,
+    LeaseOutcome,
+    LeaseRequest,
+    RaiseRevision,
     Stored,
-    Update,
+    UpdateKey,
 )
 from qcfeed.cluster.nats_client import describe
 from qcfeed.errors import UpstreamError
@@ -29,14 +29,14 @@ _STREAM = f"KV_{NAME}"
 class LeaseBucket:
     """The bucket on one connection. Create it with ``open_bucket``. ``ttl``: its time to live in seconds."""
 
-    def __init__(self, connection: Connection, kv: KeyValue, ttl: float) -> None:
+    def __init__(self, connection: NatsConnection, kv: KeyValue, ttl: float) -> None:
         self._kv = kv
         self._connection = connection
         self.ttl = ttl
         self.problem: str | None = None
         """Why the last request was not carried out."""
 
-    async def carry_out(self, key: str, request: Request, timeout: float) -> Answer:
+    async def carry_out(self, key: str, request: LeaseRequest, timeout: float) -> LeaseAnswer:
         """Send the request; its outcome is UNKNOWN after ``timeout`` seconds."""
         from nats import errors
         from nats.js import errors as js_errors
@@ -45,37 +45,37 @@ class LeaseBucket:
             async with asyncio.timeout(timeout):
                 answer = await self._send(key, request)
         except (TimeoutError, errors.TimeoutError):
-            return self._failed(Outcome.UNKNOWN, "JetStream does not answer")
+            return self._failed(LeaseOutcome.UNKNOWN, "JetStream does not answer")
         except js_errors.KeyNotFoundError:
-            answer = Outcome.ABSENT
+            answer = LeaseOutcome.ABSENT
         except js_errors.KeyWrongLastSequenceError:
-            answer = Outcome.CONFLICT
+            answer = LeaseOutcome.CONFLICT
         except js_errors.NoStreamResponseError:
             return await self._explain_silence(timeout)
         except js_errors.APIError as error:
             if error.err_code == _NO_STREAM:
-                return self._failed(Outcome.NO_BUCKET, "the bucket of the leases was deleted")
-            return self._failed(Outcome.REFUSED, f"JetStream refused: {error.description}")
+                return self._failed(LeaseOutcome.NO_BUCKET, "the bucket of the leases was deleted")
+            return self._failed(LeaseOutcome.REFUSED, f"JetStream refused: {error.description}")
         except (errors.Error, OSError) as error:
-            return self._failed(Outcome.UNKNOWN, describe(error))
+            return self._failed(LeaseOutcome.UNKNOWN, describe(error))
         self.problem = None
         return answer
 
-    async def _send(self, key: str, request: Request) -> Answer:
-        if isinstance(request, Create):
+    async def _send(self, key: str, request: LeaseRequest) -> LeaseAnswer:
+        if isinstance(request, CreateKey):
             # `update` without a revision; nats-py's `create` would also replace a deleted key.
             return Stored(await self._kv.update(key, request.holder.encode(), last=0))
-        if isinstance(request, Update):
+        if isinstance(request, UpdateKey):
             return Stored(await self._kv.update(key, request.holder.encode(), last=request.last))
-        if isinstance(request, Raise):
+        if isinstance(request, RaiseRevision):
             # Removes what has a lower sequence number; if nothing is left, the next message gets this one.
             js = self._connection.client.jetstream()
             await js.purge_stream(_STREAM, seq=request.above + 1)
-            return Outcome.RAISED
+            return LeaseOutcome.RAISED
         entry = await self._kv.get(key)
         return Entry((entry.value or b"").decode("utf-8", "replace"), entry.revision or 0)
 
-    async def _explain_silence(self, timeout: float) -> Answer:
+    async def _explain_silence(self, timeout: float) -> LeaseAnswer:
         """Nothing listens for the bucket: it was deleted, or its servers have no leader now."""
         from nats import errors
         from nats.js import errors as js_errors
@@ -84,18 +84,25 @@ class LeaseBucket:
             async with asyncio.timeout(timeout):
                 await self._connection.client.jetstream(timeout=timeout).stream_info(_STREAM)
         except js_errors.NotFoundError:
-            return self._failed(Outcome.NO_BUCKET, "the bucket of the leases was deleted")
+            return self._failed(LeaseOutcome.NO_BUCKET, "the bucket of the leases was deleted")
         except (TimeoutError, errors.Error, OSError):
             pass
-        return self._failed(Outcome.REFUSED, "JetStream has no leader for the bucket of the leases")
+        return self._failed(
+            LeaseOutcome.REFUSED, "JetStream has no leader for the bucket of the leases"
+        )
 
-    def _failed(self, outcome: Outcome, why: str) -> Outcome:
+    def _failed(self, outcome: LeaseOutcome, why: str) -> LeaseOutcome:
         self.problem = self._connection.explain(why)
         return outcome
 
 
 async def open_bucket(
-    connection: Connection, *, ttl: float, replicas: int, first_revision: int, timeout: float = 5.0
+    connection: NatsConnection,
+    *,
+    ttl: float,
+    replicas: int,
+    first_revision: int,
+    timeout: float = 5.0,
 ) -> LeaseBucket:
     """Open the bucket; create it if there is none, with ``first_revision`` as its first.
 

@@ -51,7 +51,7 @@ OUT_BUFFER = 1_048_576
 """Bytes that may wait to be sent before a sender is held up."""
 
 
-class Connection:
+class NatsConnection:
     """An open connection, until it is lost or closed. Create it with ``connect``."""
 
     def __init__(self, client: Client) -> None:
@@ -231,7 +231,7 @@ class Connection:
         self.mark_lost()
 
 
-async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
+async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsConnection:
     """Connect to the first server that accepts. Raises UpstreamError, or ConfigError for credentials."""
     for _ in range(_RESETS - 1):
         try:
@@ -245,10 +245,10 @@ class _ResetError(UpstreamError):
     """A server closed the connection without saying why."""
 
 
-async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
+async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsConnection:
     client = client_class()()
     read_much_at_once()
-    connection = Connection(client)
+    connection = NatsConnection(client)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await client.connect(

@@ -14,17 +14,17 @@ from collections.abc import Callable
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.bucket import LeaseBucket, open_bucket
-from qcfeed.cluster.connection import Connection, check
+from qcfeed.cluster.connection import NatsConnection, check
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
 from qcfeed.cluster.core.interest import Interest
-from qcfeed.cluster.core.lease import Answer, Lease, Outcome, Request
+from qcfeed.cluster.core.lease import Lease, LeaseAnswer, LeaseOutcome, LeaseRequest
 from qcfeed.cluster.feeder_fault import FeederFaults
 from qcfeed.cluster.nats_client import end
 from qcfeed.cluster.ownership import Ownership, round_length
 from qcfeed.cluster.publisher import Outbox, Publisher
-from qcfeed.cluster.reaping import NOT_HERE, Reaping
+from qcfeed.cluster.reaper import NOT_HERE, ClusterReaper
 from qcfeed.config import FeederConfig, NatsConfig
 from qcfeed.errors import QcfeedError, UpstreamError
 from qcfeed.feed import backoff
@@ -80,7 +80,7 @@ class Feeder:
         self._faults = FeederFaults()
         self._hub: Hub | None = None
         self._publisher: Publisher | None = None
-        self._connection: Connection | None = None
+        self._connection: NatsConnection | None = None
         self._bucket: LeaseBucket | None = None
         self._ownership: Ownership | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,7 +172,7 @@ class Feeder:
             await asyncio.sleep(max(left, _LEAST_SLEEP) if left else self.lease.ttl / 8)
             await self._check_lease()
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: NatsConnection) -> None:
         """Compete for the lease on this connection, until it is lost. Raises UpstreamError."""
         self._connection = connection
         self._bucket = await self._open_bucket(connection)
@@ -193,7 +193,7 @@ class Feeder:
             raise connection.loss()
 
     async def _step(
-        self, connection: Connection, watched: tuple[asyncio.Task[None], asyncio.Task[None]]
+        self, connection: NatsConnection, watched: tuple[asyncio.Task[None], asyncio.Task[None]]
     ) -> None:
         """Send the lease's next request when it is due, and act on what became of it."""
         now, lease = self._clock(), self.lease
@@ -211,7 +211,7 @@ class Feeder:
         self._problem = bucket.problem
         if lease.owner:
             self._informed.set()
-        if answer is Outcome.NO_BUCKET:
+        if answer is LeaseOutcome.NO_BUCKET:
             log.warning("the bucket of the leases was deleted; it is created again")
             await self._check_lease()
             self._bucket = await self._open_bucket(connection)
@@ -220,9 +220,11 @@ class Feeder:
         if lease.epoch is not None and self._ownership is None:
             await self._begin(connection)
 
-    async def _carry_out(self, bucket: LeaseBucket, request: Request, now: float) -> Answer:
+    async def _carry_out(
+        self, bucket: LeaseBucket, request: LeaseRequest, now: float
+    ) -> LeaseAnswer:
         if self._faults.loses(request, owner=self.lease.epoch is not None):
-            return Outcome.UNKNOWN
+            return LeaseOutcome.UNKNOWN
         return await bucket.carry_out(self.share.key, request, self._request_timeout(now))
 
     def _next_wake(self, now: float) -> float:
@@ -234,7 +236,7 @@ class Feeder:
         left = self.lease.left(now) / 2
         return max(0.05, min(left or self.lease.ttl, self.lease.ttl / 4))
 
-    async def _open_bucket(self, connection: Connection) -> LeaseBucket:
+    async def _open_bucket(self, connection: NatsConnection) -> LeaseBucket:
         # Higher than any revision before, also after the bucket was deleted.
         known = max(self._highest, self.lease.highest, self.lease.floor)
         # Where it knows none, the time is a guess; if gateways have seen more, the lease raises it.
@@ -251,7 +253,7 @@ class Feeder:
         self._problem = None
         return bucket
 
-    async def _leave(self, connection: Connection) -> None:
+    async def _leave(self, connection: NatsConnection) -> None:
         """The connection ends. The lease is given up if the feeder stops; else it may be renewed later."""
         if self.closed:
             await self._release(connection)
@@ -262,7 +264,7 @@ class Feeder:
         self._connection = self._bucket = None
         await connection.close()
 
-    async def _release(self, connection: Connection) -> None:
+    async def _release(self, connection: NatsConnection) -> None:
         """Stop publishing, then let the next feeder take over without waiting for the lease's end.
 
         The feeds end last: their upstream may take its time to close, and nothing of theirs is published any more.
@@ -279,7 +281,7 @@ class Feeder:
 
     # ------------------------------------------------------------ ownership
 
-    async def _begin(self, connection: Connection) -> None:
+    async def _begin(self, connection: NatsConnection) -> None:
         """This feeder is the owner: announce it and publish what gateways want."""
         async with self._changing:
             epoch, hub, publisher = self.lease.epoch, self._hub, self._publisher
@@ -361,18 +363,18 @@ class Feeder:
 
     def view(self) -> ClusterView:
         """What it runs and wants, to be compared with the gateways' views."""
-        now, ownership, seen = self._clock(), self._ownership, self.lease.seen
+        now, ownership, observed = self._clock(), self._ownership, self.lease.observed
         return ClusterView(
             role="feeder",
             name=self.name,
             symbol_share=str(self.share),
             lease_epoch=self.lease.epoch if self.lease.holds(now) else None,
             lease=None
-            if seen is None
+            if observed is None
             else LeaseSeen(
-                holder=seen.holder,
-                revision=seen.revision,
-                unrenewed_s=round(now - seen.since, 3),
+                holder=observed.holder,
+                revision=observed.revision,
+                unrenewed_s=round(now - observed.since, 3),
                 ttl_s=self.lease.ttl,
             ),
             unlisted_symbols=[] if ownership is None else sorted(ownership.interest.unlisted),
@@ -380,16 +382,16 @@ class Feeder:
 
     async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
         """End feeds that nobody wants, and the lease of a feeder that is gone. In the service's loop."""
-        reaping, hub, ownership = Reaping(), self._hub, self._ownership
+        reaper, hub, ownership = ClusterReaper(), self._hub, self._ownership
         if hub is not None:
             interest = Interest() if ownership is None else ownership.interest
             listed = interest.wanted - interest.unlisted
-            await reaping.feeds(hub, request.feeds, listed, request.timeout_s)
+            await reaper.reap_feeds(hub, request.feeds, listed, request.timeout_s)
         for symbol in request.subscriptions:
-            reaping.refuse(symbol, NOT_HERE.format("feeder"))
+            reaper.refuse(symbol, NOT_HERE.format("feeder"))
         if request.lease_revision is not None:
-            await reaping.lease(self._bucket, self.lease, self.share, request.lease_revision)
-        return reaping.answer()
+            await reaper.reap_lease(self._bucket, self.lease, self.share, request.lease_revision)
+        return reaper.answer()
 
 
 def _report_bug(task: asyncio.Task[None]) -> None:

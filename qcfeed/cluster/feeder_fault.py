@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from qcfeed.cluster.core.lease import Request, Update
+from qcfeed.cluster.core.lease import LeaseRequest, UpdateKey
 from qcfeed.model.link_faults import FeederFault
 
 
@@ -20,7 +20,7 @@ class FeederFaults:
         """Whether no answer of a gateway is heard."""
         return self.fault is FeederFault.GATEWAYS_UNHEARD
 
-    def loses(self, request: Request, *, owner: bool) -> bool:
+    def loses(self, request: LeaseRequest, *, owner: bool) -> bool:
         """Whether ``request`` is lost on its way: every other renewal, so that the lease never ends."""
-        renews = owner and isinstance(request, Update)
+        renews = owner and isinstance(request, UpdateKey)
         return renews and self.fault is FeederFault.LEASE_UNANSWERED and next(self._renewals)

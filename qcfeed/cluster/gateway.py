@@ -18,14 +18,14 @@ from collections.abc import Sequence
 import msgspec
 
 from qcfeed.cluster import servers as addresses
-from qcfeed.cluster.connection import Connection, check
+from qcfeed.cluster.connection import NatsConnection, check
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import InvalidEnvelopeError
 from qcfeed.cluster.core.epochs import QuoteOrder
 from qcfeed.cluster.core.shares import Share
 from qcfeed.cluster.heard_owners import HeardOwners
 from qcfeed.cluster.link_fault import Link
-from qcfeed.cluster.reaping import NOT_HERE, Reaping
+from qcfeed.cluster.reaper import NOT_HERE, ClusterReaper
 from qcfeed.cluster.shared_connection import SharedConnection
 from qcfeed.cluster.subscription import Subscription
 from qcfeed.config import NatsConfig
@@ -129,7 +129,7 @@ class NatsUpstream(Upstream):
 
     # ------------------------------------------------------------ quotes
 
-    async def _ask_owner(self, connection: Connection, symbol: Symbol) -> bytes:
+    async def _ask_owner(self, connection: NatsConnection, symbol: Symbol) -> bytes:
         """Ask the owner to start the symbol; its latest quote, or nothing. Raises UpstreamError.
 
         Without an owner, which may be about to take over, it asks again at the next announcement.
@@ -214,7 +214,7 @@ class NatsUpstream(Upstream):
 
     # ------------------------------------------------------------ owners
 
-    async def _begin(self, connection: Connection) -> None:
+    async def _begin(self, connection: NatsConnection) -> None:
         """Listen to owners on a new connection; those that were heard on another one may be gone."""
         await connection.listen(subjects.OWNERS, self._on_announcement)
         self._owners.begin()
@@ -236,7 +236,7 @@ class NatsUpstream(Upstream):
             self._answer(connection, reply, share, wanted)
 
     def _answer(
-        self, connection: Connection, reply: str, share: Share, symbols: list[Symbol]
+        self, connection: NatsConnection, reply: str, share: Share, symbols: list[Symbol]
     ) -> None:
         wanted = control.Wanted(
             gateway=self.gateway,
@@ -294,13 +294,15 @@ class NatsUpstream(Upstream):
 
     async def reap(self, request: ClusterReapRequest) -> ClusterReaped:
         """End subscriptions that no feed uses. In the service's loop."""
-        reaping = Reaping()
+        reaper = ClusterReaper()
         for symbol in request.feeds:
-            reaping.refuse(symbol, NOT_HERE.format("gateway"))
-        await reaping.subscriptions(self._subscriptions(), request.subscriptions, self._read_lives)
+            reaper.refuse(symbol, NOT_HERE.format("gateway"))
+        await reaper.reap_subscriptions(
+            self._subscriptions(), request.subscriptions, self._read_lives
+        )
         if request.lease_revision is not None:
-            reaping.refuse("lease", NOT_HERE.format("gateway"))
-        return reaping.answer()
+            reaper.refuse("lease", NOT_HERE.format("gateway"))
+        return reaper.answer()
 
     def _subscriptions(self) -> dict[str, Subscription]:
         """All subscriptions to quotes on the connection by their lives, also forgotten ones."""
@@ -308,7 +310,7 @@ class NatsUpstream(Upstream):
         present = [] if connection is None else list(connection.subscriptions)
         return {each.life: each for each in present}
 
-    def _faults(self, connection: Connection) -> list[str]:
+    def _faults(self, connection: NatsConnection) -> list[str]:
         return [*([connection.denial] if connection.denial else []), *self._owners.faults()]
 
 

@@ -10,7 +10,7 @@ from qcfeed.control.routes import NoQuery, Route
 from qcfeed.model.cluster import ClusterReaped, ClusterReapRequest, ClusterView
 
 
-class Member(Protocol):
+class ClusterMember(Protocol):
     """A gateway's or a feeder's side of the cluster."""
 
     def view(self) -> ClusterView:
@@ -23,7 +23,7 @@ class Member(Protocol):
 class ClusterHandlers:
     """``member``: None for a service that is in no cluster."""
 
-    def __init__(self, member: Member | None) -> None:
+    def __init__(self, member: ClusterMember | None) -> None:
         self._member = member
 
     def routes(self) -> Sequence[Route]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import NatsConnection
 from qcfeed.cluster.core import control, envelope, subjects
-from qcfeed.cluster.core.envelope import Epoch, Refusal
+from qcfeed.cluster.core.envelope import Epoch, PublishedRefusal
 from qcfeed.cluster.core.interest import Interest
 from qcfeed.cluster.core.lease import Lease
 from qcfeed.cluster.core.shares import Share
@@ -40,7 +40,7 @@ class Ownership:
         lease: Lease,
         hub: Hub,
         publisher: Publisher,
-        connection: Connection,
+        connection: NatsConnection,
         clock: Callable[[], float],
         faults: FeederFaults,
     ) -> None:
@@ -129,7 +129,7 @@ class Ownership:
             return self._publisher.start(symbol).latest()
         except UnknownSymbolError as error:
             self.interest.wanted.discard(symbol)
-            return envelope.pack_refusal(Refusal(Epoch(self.epoch, 0), error.message))
+            return envelope.pack_refusal(PublishedRefusal(Epoch(self.epoch, 0), error.message))
 
     # ------------------------------------------------------------ messages from gateways
 

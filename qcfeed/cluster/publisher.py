@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import NatsConnection
 from qcfeed.cluster.core import envelope, subjects
-from qcfeed.cluster.core.envelope import PublishedQuote, Refusal
+from qcfeed.cluster.core.envelope import PublishedQuote, PublishedRefusal
 from qcfeed.cluster.core.lease import Lease
 from qcfeed.errors import InvalidSymbolError
 from qcfeed.feed.slow_consumer import Backlog
@@ -48,7 +48,7 @@ class Outbox:
         self.dropped += len(self._queue)
         self._queue.clear()
 
-    async def send(self, connection: Connection) -> None:
+    async def send(self, connection: NatsConnection) -> None:
         """Send what is put, until cancelled. Raises UpstreamError when the connection is lost."""
         queue = self._queue
         while True:
@@ -133,7 +133,7 @@ class PublishedSymbol:
         self.subscribers.pop(subscriber.symbol, None)
         feed = self.feed
         if code is CloseCode.UNKNOWN_SYMBOL and feed is not None:
-            refusal = Refusal(envelope.parse_epoch(feed.epoch), reason)
+            refusal = PublishedRefusal(envelope.parse_epoch(feed.epoch), reason)
             self._outbox.put(self._subject, envelope.pack_refusal(refusal))
         self._on_evicted(self.symbol)
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from qcfeed.cluster.connection import Connection, connect
+from qcfeed.cluster.connection import NatsConnection, connect
 from qcfeed.cluster.core import operations
-from qcfeed.cluster.core.operations import Request, Roster
+from qcfeed.cluster.core.operations import ClusterRequest, Roster
 from qcfeed.config import NatsConfig
 from qcfeed.control import routes
 from qcfeed.control.audit import Caller
@@ -84,7 +84,7 @@ class Responder:
             await asyncio.sleep(backoff.delay(attempt, random.random(), cap=_MAX_PAUSE) + 0.1)
             attempt += 1
 
-    async def _serve(self, connection: Connection, answer: Answer) -> None:
+    async def _serve(self, connection: NatsConnection, answer: Answer) -> None:
         """Until the connection is lost. Raises UpstreamError."""
         await connection.listen(operations.ASK, self._enqueue)
         if self._config.nats_operators == "act":
@@ -101,13 +101,13 @@ class Responder:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _leave(self, connection: Connection) -> None:
+    async def _leave(self, connection: NatsConnection) -> None:
         with contextlib.suppress(QcfeedError):
             ends = operations.encode(operations.Here(self.member, ends=True))
             await connection.publish(operations.HERE, ends)
         await connection.close()
 
-    async def _announce(self, connection: Connection) -> None:
+    async def _announce(self, connection: NatsConnection) -> None:
         here = operations.encode(operations.Here(self.member))
         while True:
             await connection.publish(operations.HERE, here)
@@ -123,7 +123,7 @@ class Responder:
             with contextlib.suppress(*JSON_ERRORS):
                 self._roster.hear(operations.decode_here(data), time.monotonic())
 
-    async def _work(self, connection: Connection, answer: Answer) -> None:
+    async def _work(self, connection: NatsConnection, answer: Answer) -> None:
         while True:
             subject, reply, data = await self._requests.get()
             try:
@@ -135,7 +135,9 @@ class Responder:
             for part in operations.parts(self.member, status, content, heard):
                 await connection.publish(reply, part)
 
-    async def _answer(self, subject: str, request: Request, answer: Answer) -> tuple[int, bytes]:
+    async def _answer(
+        self, subject: str, request: ClusterRequest, answer: Answer
+    ) -> tuple[int, bytes]:
         if not request.path:
             return 200, b""
         if subject == operations.ASK and request.path in READS:

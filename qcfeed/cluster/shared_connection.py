@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from qcfeed.cluster.connection import Connection, connect
+from qcfeed.cluster.connection import NatsConnection, connect
 from qcfeed.cluster.link_fault import Link
 from qcfeed.config import NatsConfig
 from qcfeed.errors import UpstreamError
@@ -29,9 +29,9 @@ class SharedConnection:
         config: NatsConfig,
         name: str,
         link: Link,
-        begin: Callable[[Connection], Awaitable[None]],
+        begin: Callable[[NatsConnection], Awaitable[None]],
     ) -> None:
-        self.current: Connection | None = None
+        self.current: NatsConnection | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         """Tasks that use it; they are joined when it is closed."""
         self.reconnects = 0
@@ -62,7 +62,7 @@ class SharedConnection:
         return self._users > 0 or now - self._last_used_at < _RETRIES_WITHIN
 
     @contextlib.asynccontextmanager
-    async def use(self) -> AsyncIterator[Connection]:
+    async def use(self) -> AsyncIterator[NatsConnection]:
         """The connection, which stays while at least one feed uses it. Raises UpstreamError."""
         self._users += 1
         try:
@@ -85,7 +85,7 @@ class SharedConnection:
         async with self._lock:
             await self._disconnect()
 
-    async def _reconnect(self) -> Connection:
+    async def _reconnect(self) -> NatsConnection:
         """Open the connection, not before the backoff is over. Raises UpstreamError."""
         if self.current is not None:
             await self._disconnect()

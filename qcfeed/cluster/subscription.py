@@ -12,7 +12,7 @@ from qcfeed.errors import UpstreamError
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription as NatsSubscription
 
-    from qcfeed.cluster.connection import Connection
+    from qcfeed.cluster.connection import NatsConnection
 
 _lives = itertools.count(1)
 
@@ -20,7 +20,7 @@ _lives = itertools.count(1)
 class Subscription:
     """One subject's messages, for one reader."""
 
-    def __init__(self, connection: Connection, inner: NatsSubscription) -> None:
+    def __init__(self, connection: NatsConnection, inner: NatsSubscription) -> None:
         self.subject = inner.subject
         self.life = str(next(_lives))
         """Which subscription of this process it is."""

@@ -103,7 +103,7 @@ def test_an_instance_that_is_stopped_is_named(cluster: Cluster) -> None:
 
 def test_only_an_instance_that_was_started_for_it_takes_actions(cluster: Cluster) -> None:
     from qcfeed.cluster.asker import Asker
-    from qcfeed.cluster.core.operations import Request
+    from qcfeed.cluster.core.operations import ClusterRequest
     from qcfeed.config import NatsConfig
 
     asker = Asker(
@@ -111,14 +111,14 @@ def test_only_an_instance_that_was_started_for_it_takes_actions(cluster: Cluster
     )
     until(lambda: names(cluster.json("status")) == ["feeder", "gateway"], "both")
     acting, reading = sorted(each["member"] for each in cluster.json("status")["answers"])
-    taken = asker.act(acting, Request("/v1/orphans/reap"))
+    taken = asker.act(acting, ClusterRequest("/v1/orphans/reap"))
     assert json.loads(taken.answers[acting][1])["cancelled"] == 0
     audit = next(cluster.home.rglob("feeder.audit.jsonl")).read_text()
     assert '"via":"nats"' in audit
     short = Asker([cluster.server.url], NatsConfig(nats_user="operator", nats_password=OPERATOR), 1)
-    refused = short.act(reading, Request("/v1/orphans/reap"))
+    refused = short.act(reading, ClusterRequest("/v1/orphans/reap"))
     assert "--nats-operators act" in refused.silent[reading]
-    forbidden = asker.act(acting, Request("/v1/drills/start"))
+    forbidden = asker.act(acting, ClusterRequest("/v1/drills/start"))
     assert forbidden.answers[acting][0] == 403
 
 

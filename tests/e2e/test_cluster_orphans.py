@@ -94,13 +94,13 @@ def test_a_feed_that_no_gateway_wants_is_told_and_ended_only_in_the_life_that_wa
     cluster: Cluster,
 ) -> None:
     from qcfeed.cluster.asker import Asker
-    from qcfeed.cluster.core.operations import Request
+    from qcfeed.cluster.core.operations import ClusterRequest
     from qcfeed.config import NatsConfig
 
     def reap(orphan: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps({"feeds": {orphan["symbol"]: orphan["epoch"]}}).encode()
         asker = Asker([cluster.url], NatsConfig(), PATIENCE)
-        request = Request("/v1/cluster/reap", body=msgspec.Raw(body))
+        request = ClusterRequest("/v1/cluster/reap", body=msgspec.Raw(body))
         answer = json.loads(asker.act(orphan["member"], request).answers[orphan["member"]][1])
         found: dict[str, Any] = answer
         return found

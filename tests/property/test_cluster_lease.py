@@ -19,15 +19,15 @@ from qcfeed.cluster.core.envelope import Epoch, PublishedQuote
 from qcfeed.cluster.core.epochs import OwnerEpochs, QuoteOrder
 from qcfeed.cluster.core.lease import (
     RELEASED,
-    Answer,
     Entry,
     Lease,
-    Outcome,
-    Raise,
-    Read,
-    Request,
+    LeaseAnswer,
+    LeaseOutcome,
+    LeaseRequest,
+    RaiseRevision,
+    ReadKey,
     Stored,
-    Update,
+    UpdateKey,
 )
 from qcfeed.cluster.core.shares import Share
 from qcfeed.model.symbol import Symbol
@@ -46,23 +46,23 @@ class Store:
         self.expires = 0.0
         self.exists = True
 
-    def carry_out(self, request: Request, now: float) -> Answer:
+    def carry_out(self, request: LeaseRequest, now: float) -> LeaseAnswer:
         if now >= self.expires:
             self.value = None
         if not self.exists:
-            return Outcome.NO_BUCKET
-        if isinstance(request, Read):
+            return LeaseOutcome.NO_BUCKET
+        if isinstance(request, ReadKey):
             if self.value is None:
-                return Outcome.ABSENT
+                return LeaseOutcome.ABSENT
             return Entry(self.value, self.key_revision)
-        if isinstance(request, Raise):
+        if isinstance(request, RaiseRevision):
             if self.key_revision <= request.above:
                 self.value = None
             self.revision = max(self.revision, request.above)
-            return Outcome.RAISED
-        last = request.last if isinstance(request, Update) else 0
+            return LeaseOutcome.RAISED
+        last = request.last if isinstance(request, UpdateKey) else 0
         if last != (self.key_revision if self.value is not None else 0):
-            return Outcome.CONFLICT
+            return LeaseOutcome.CONFLICT
         self.revision += 1
         self.key_revision, self.value, self.expires = self.revision, request.holder, now + TTL
         return Stored(self.revision)
@@ -115,7 +115,7 @@ class Cluster(RuleBasedStateMachine):
         self.store = Store()
         self.names = itertools.count()
         self.feeders: list[Feeder] = []
-        self.delayed: list[Request] = []
+        self.delayed: list[LeaseRequest] = []
         """Requests that are still on their way to the store."""
         self.in_flight: list[PublishedQuote] = []
         self.gateways = [Gateway(), Gateway()]
@@ -143,13 +143,13 @@ class Cluster(RuleBasedStateMachine):
         if now < lease.due:
             return
         request = lease.request(now)
-        answer: Answer = Outcome.UNKNOWN
+        answer: LeaseAnswer = LeaseOutcome.UNKNOWN
         if fate == "late":
             self.delayed.append(request)
         else:
             done = self.store.carry_out(request, self.now)
-            answer = done if fate == "ok" else Outcome.UNKNOWN
-        if answer is Outcome.NO_BUCKET:
+            answer = done if fate == "ok" else LeaseOutcome.UNKNOWN
+        if answer is LeaseOutcome.NO_BUCKET:
             self.create_bucket(feeder)
         lease.answered(request, answer, now)
 
@@ -164,7 +164,7 @@ class Cluster(RuleBasedStateMachine):
         answer = self.store.carry_out(request, self.now)
         self.now += seconds
         lease.expire(feeder.clock(self.now))  # by the feeder's other task
-        if answer is Outcome.NO_BUCKET:
+        if answer is LeaseOutcome.NO_BUCKET:
             self.create_bucket(feeder)
         lease.answered(request, answer, feeder.clock(self.now))
 

@@ -14,7 +14,7 @@ from qcfeed.cli.context import ACTION_GRACE, options, say
 from qcfeed.cluster import servers
 from qcfeed.cluster.asker import Asker, Gathered
 from qcfeed.cluster.core import operations
-from qcfeed.cluster.core.operations import Request
+from qcfeed.cluster.core.operations import ClusterRequest
 from qcfeed.config import ClusterConfig, NatsConfig, loading
 from qcfeed.control import paths
 from qcfeed.control.client import ControlClient, refusal
@@ -118,10 +118,10 @@ class NatsMembers:
         self._asker = asker
 
     def ask(self, path: str, params: dict[str, Any]) -> Sequence[Reply]:
-        return _replies(self._asker.ask(Request(path, operations.text_params(params))))
+        return _replies(self._asker.ask(ClusterRequest(path, operations.text_params(params))))
 
     def act(self, member: str, path: str, body: msgspec.Struct) -> Reply:
-        request = Request(path, body=msgspec.Raw(msgspec.json.encode(body)))
+        request = ClusterRequest(path, body=msgspec.Raw(msgspec.json.encode(body)))
         return _replies(self._asker.act(member, request))[0]
 
 

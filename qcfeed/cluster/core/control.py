@@ -7,18 +7,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Text = Annotated[str, Meta(max_length=256)]
-Number = Annotated[int, Meta(ge=0, le=2**62)]
+ShortText = Annotated[str, Meta(max_length=256)]
+EpochNumber = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Announcement(msgspec.Struct, frozen=True, tag="owner/1"):
     """An owner tells which share it has, under which epoch, and how its upstream is."""
 
-    owner: Text
+    owner: ShortText
     number: Annotated[int, Meta(ge=1, le=256)]
     count: Annotated[int, Meta(ge=1, le=256)]
-    epoch: Number
-    upstream: Text
+    epoch: EpochNumber
+    upstream: ShortText
     upstream_connected: bool
     lease_s: float
 
@@ -30,10 +30,10 @@ class Wanted(msgspec.Struct, frozen=True, tag="wanted/1"):
     announced one, it accepts nothing of this owner, and wants nothing.
     """
 
-    gateway: Text
+    gateway: ShortText
     symbols: list[Annotated[str, Meta(max_length=16)]]
-    highest_epoch: Number
-    share_epoch: Number = 0
+    highest_epoch: EpochNumber
+    share_epoch: EpochNumber = 0
 
 
 HIGHEST_BELIEVED = 7_258_118_400_000_000

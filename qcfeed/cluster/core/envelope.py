@@ -42,7 +42,7 @@ class PublishedQuote:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class PublishedRefusal:
     """The upstream does not have the symbol; ``epoch`` is that of the owner which was refused."""
 
     epoch: Epoch
@@ -60,7 +60,7 @@ def pack(quote: PublishedQuote) -> bytes:
     return _PREFIX.pack(_QUOTE, epoch.revision, epoch.life, quote.seq) + quote.text
 
 
-def pack_refusal(refusal: Refusal) -> bytes:
+def pack_refusal(refusal: PublishedRefusal) -> bytes:
     epoch = refusal.epoch
     prefix = _PREFIX.pack(_REFUSAL, epoch.revision, epoch.life, 0)
     return prefix + refusal.reason.encode()[:MAX_QUOTE]
@@ -71,7 +71,7 @@ def text(data: bytes) -> bytes:
     return data[_PREFIX.size :]
 
 
-def unpack(data: bytes, symbol: Symbol) -> PublishedQuote | Refusal:
+def unpack(data: bytes, symbol: Symbol) -> PublishedQuote | PublishedRefusal:
     """The message in ``data``. Raises InvalidEnvelopeError if it is not one for ``symbol``. Cost: 1 us.
 
     The JSON is not decoded: its begin names the symbol, its end closes the object.
@@ -81,7 +81,7 @@ def unpack(data: bytes, symbol: Symbol) -> PublishedQuote | Refusal:
     kind, revision, life, seq = _PREFIX.unpack_from(data)
     text = data[_PREFIX.size :]
     if kind == _REFUSAL:
-        return Refusal(Epoch(revision, life), text.decode("utf-8", "replace"))
+        return PublishedRefusal(Epoch(revision, life), text.decode("utf-8", "replace"))
     if kind != _QUOTE:
         raise InvalidEnvelopeError(f"an unknown kind of message, {kind:#x}")
     if not (

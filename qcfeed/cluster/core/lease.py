@@ -19,14 +19,14 @@ from enum import Enum, auto
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class CreateKey:
     """Create the key with ``holder`` as its value; fails with CONFLICT if there is a key."""
 
     holder: str
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class UpdateKey:
     """Set the key to ``holder`` if its revision is still ``last``; else CONFLICT."""
 
     holder: str
@@ -34,37 +34,37 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadKey:
     """Read the key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Raise:
+class RaiseRevision:
     """Make every later revision higher than ``above``; a key whose revision is not is removed."""
 
     above: int
 
 
-Request = Create | Update | Read | Raise
+LeaseRequest = CreateKey | UpdateKey | ReadKey | RaiseRevision
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A Create or Update was carried out and gave the key this revision."""
+    """A CreateKey or UpdateKey was carried out and gave the key this revision."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a Read found: the value and revision of the key."""
+    """What a ReadKey found: the value and revision of the key."""
 
     holder: str
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedKey:
     """The key of another owner; ``since``: when this revision was first read."""
 
     holder: str
@@ -72,24 +72,24 @@ class Seen:
     since: float
 
 
-class Outcome(Enum):
+class LeaseOutcome(Enum):
     """The other outcomes of a request."""
 
     ABSENT = auto()
-    """A Read found no key."""
+    """A ReadKey found no key."""
     CONFLICT = auto()
-    """A Create or Update found another revision; nothing was stored."""
+    """A CreateKey or UpdateKey found another revision; nothing was stored."""
     UNKNOWN = auto()
     """No answer: it may have been carried out or not."""
     REFUSED = auto()
     """The store refused it, for example because it is full; nothing was stored."""
     RAISED = auto()
-    """A Raise was carried out."""
+    """A RaiseRevision was carried out."""
     NO_BUCKET = auto()
     """There is no bucket, so no lease either."""
 
 
-Answer = Stored | Entry | Outcome
+LeaseAnswer = Stored | Entry | LeaseOutcome
 
 RELEASED = ""
 """The value of a key whose owner has given it up: anybody may take it by compare-and-set."""
@@ -110,7 +110,7 @@ class Lease:
         """The revision with which this feeder got the lease; None if it is not the owner."""
         self.owner = ""
         """The name of the owner, as last seen."""
-        self.seen: Seen | None = None
+        self.observed: ObservedKey | None = None
         """The key of another owner, as last read; None if there is none."""
         self.highest = 0
         """The highest revision seen; a bucket that is created again must begin above it."""
@@ -124,7 +124,7 @@ class Lease:
         self._valid_until = now
         self._sent_at = now
         self._acquired_at = now
-        self._next: Request | None = None
+        self._next: LeaseRequest | None = None
         self._floor_when_sent = 0
 
     # ------------------------------------------------------------ questions
@@ -150,37 +150,37 @@ class Lease:
 
     # ------------------------------------------------------------ requests and answers
 
-    def request(self, now: float) -> Request:
+    def request(self, now: float) -> LeaseRequest:
         """What to send now. Its outcome must be reported with ``answered`` before the next one."""
         self._sent_at = now
         self._floor_when_sent = self.floor
         if self._next is not None:
             request, self._next = self._next, None
-            if isinstance(request, Update) and self.epoch is None:
+            if isinstance(request, UpdateKey) and self.epoch is None:
                 self._acquired_at = now
             return request
         if self.epoch is not None:
-            return Update(self._holder, self._revision)
+            return UpdateKey(self._holder, self._revision)
         self._holder = f"{self.name} {self._attempts()}"
         self._acquired_at = now
-        return Create(self._holder)
+        return CreateKey(self._holder)
 
-    def answered(self, request: Request, answer: Answer, now: float) -> None:
+    def answered(self, request: LeaseRequest, answer: LeaseAnswer, now: float) -> None:
         """Report the outcome of the last request."""
-        if isinstance(request, Read):
+        if isinstance(request, ReadKey):
             self._read(answer, now)
         elif isinstance(answer, Stored):
             self._stored(answer, now)
-        elif answer is Outcome.RAISED:
+        elif answer is LeaseOutcome.RAISED:
             self.due = now
-        elif answer is Outcome.NO_BUCKET:
+        elif answer is LeaseOutcome.NO_BUCKET:
             self.lose(now)
         else:
             if self.epoch is not None:
                 self.missed += 1
             # After a refusal nothing was stored; otherwise the key may be ours or another's.
-            self._next = None if answer is Outcome.REFUSED else Read()
-            self.due = now if answer is Outcome.CONFLICT else now + self._retry
+            self._next = None if answer is LeaseOutcome.REFUSED else ReadKey()
+            self.due = now if answer is LeaseOutcome.CONFLICT else now + self._retry
         self.expire(now)
 
     def expire(self, now: float) -> bool:
@@ -197,12 +197,12 @@ class Lease:
         self._valid_until = now
         self.due = now + self._retry
 
-    def release(self) -> Update | None:
+    def release(self) -> UpdateKey | None:
         """Stop being the owner at once; the request that lets another feeder take over without waiting."""
         if self.epoch is None:
             return None
         self.epoch = None
-        return Update(RELEASED, self._revision)
+        return UpdateKey(RELEASED, self._revision)
 
     # ------------------------------------------------------------ outcomes
 
@@ -225,7 +225,7 @@ class Lease:
             self._valid_until = self._sent_at + self.ttl - self.margin
 
     def _raise(self, now: float) -> None:
-        self._next = Raise(self.floor)
+        self._next = RaiseRevision(self.floor)
         self.due = now
 
     def _acquire(self, revision: int, sent_at: float, now: float) -> None:
@@ -233,21 +233,21 @@ class Lease:
             self._raise(now)
             return
         self.epoch = self._revision = revision
-        self.owner, self.seen = self.name, None
+        self.owner, self.observed = self.name, None
         self._valid_until = sent_at + self.ttl - self.margin
 
-    def _read(self, answer: Answer, now: float) -> None:
+    def _read(self, answer: LeaseAnswer, now: float) -> None:
         self.due = now + self._retry
         if isinstance(answer, Entry):
             self._found(answer, now)
-        elif answer in (Outcome.ABSENT, Outcome.NO_BUCKET):
-            self.owner, self.seen = "", None
+        elif answer in (LeaseOutcome.ABSENT, LeaseOutcome.NO_BUCKET):
+            self.owner, self.observed = "", None
             if self.epoch is not None:
                 self.lose(now)
-            elif answer is Outcome.ABSENT:
+            elif answer is LeaseOutcome.ABSENT:
                 self.due = now
         else:  # still unknown
-            self._next = Read()
+            self._next = ReadKey()
 
     def _found(self, entry: Entry, now: float) -> None:
         self.highest = max(self.highest, entry.revision)
@@ -263,17 +263,17 @@ class Lease:
             self.lose(now)
         elif entry.holder == RELEASED:
             self._holder = f"{self.name} {self._attempts()}"
-            self._next = Update(self._holder, entry.revision)
+            self._next = UpdateKey(self._holder, entry.revision)
             self.due = now
         else:  # another feeder's: a standby reads until it is given up or has expired
-            self._next = Read()
+            self._next = ReadKey()
             self.due = now + min(LOOK, self.ttl / 8)
 
     def _note(self, entry: Entry, now: float) -> None:
         if not self.owner or self.owner == self.name:
-            self.seen = None
-        elif self.seen is None or self.seen.revision != entry.revision:
-            self.seen = Seen(self.owner, entry.revision, now)
+            self.observed = None
+        elif self.observed is None or self.observed.revision != entry.revision:
+            self.observed = ObservedKey(self.owner, entry.revision, now)
 
 
 MARGIN = 0.15

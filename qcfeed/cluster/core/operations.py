@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from qcfeed.cluster.core.control import Text
+from qcfeed.cluster.core.control import ShortText
 from qcfeed.model.json_errors import JSON_ERRORS
 
 ASK = "qc.ops.ask"
@@ -29,7 +29,7 @@ MAX_PARTS = 256
 MAX_REQUEST = 65_536
 
 
-class Request(msgspec.Struct, frozen=True, tag="ask/1"):
+class ClusterRequest(msgspec.Struct, frozen=True, tag="ask/1"):
     """``path``: of the control plane; empty to ask only who is there."""
 
     path: Annotated[str, Meta(max_length=128)] = ""
@@ -40,14 +40,14 @@ class Request(msgspec.Struct, frozen=True, tag="ask/1"):
 class Here(msgspec.Struct, frozen=True, tag="here/1"):
     """An instance is there; ``ends``: it is about to end."""
 
-    member: Text
+    member: ShortText
     ends: bool = False
 
 
-class Head(msgspec.Struct, frozen=True, omit_defaults=True):
+class AnswerHead(msgspec.Struct, frozen=True, omit_defaults=True):
     """``heard``: of a feeder, seconds since it last heard of each instance."""
 
-    member: Text
+    member: ShortText
     status: int
     part: int = 1
     parts: Annotated[int, Meta(ge=1, le=MAX_PARTS)] = 1
@@ -59,8 +59,8 @@ class InvalidAnswerError(ValueError):
 
 
 _encode = msgspec.json.Encoder().encode
-_request = msgspec.json.Decoder(Request)
-_head = msgspec.json.Decoder(Head)
+_request = msgspec.json.Decoder(ClusterRequest)
+_head = msgspec.json.Decoder(AnswerHead)
 _here = msgspec.json.Decoder(Here)
 
 
@@ -69,11 +69,11 @@ def act_subject(member: str) -> str:
     return ACT + hashlib.sha256(member.encode()).hexdigest()[:32]
 
 
-def encode(message: Request | Here) -> bytes:
+def encode(message: ClusterRequest | Here) -> bytes:
     return _encode(message)
 
 
-def decode_request(data: bytes) -> Request:
+def decode_request(data: bytes) -> ClusterRequest:
     """Raises one of JSON_ERRORS."""
     return _request.decode(data[: MAX_REQUEST + 1])
 
@@ -92,11 +92,11 @@ def parts(
         yield from parts(member, 413, b"")
         return
     for number in range(count):
-        head = Head(member, status, number + 1, count, heard or {})
+        head = AnswerHead(member, status, number + 1, count, heard or {})
         yield _encode(head) + b"\n" + answer[number * PART : (number + 1) * PART]
 
 
-class Collector:
+class AnswerCollector:
     """Puts the parts of the instances' answers together, in whatever order they come."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from qcfeed.cluster.core.lease import Entry, Lease, Outcome, Read, Stored, Update
+from qcfeed.cluster.core.lease import Entry, Lease, LeaseOutcome, ReadKey, Stored, UpdateKey
 from qcfeed.cluster.feeder_fault import FeederFaults
 from qcfeed.model.link_faults import FeederFault
 
@@ -18,8 +18,8 @@ def test_the_drill_of_missed_renewals_loses_every_other_one_and_never_the_lease(
         request = lease.request(now)
         if faults.loses(request, owner=True):
             missed += 1
-            lease.answered(request, Outcome.UNKNOWN, now)
-        elif isinstance(request, Read):
+            lease.answered(request, LeaseOutcome.UNKNOWN, now)
+        elif isinstance(request, ReadKey):
             lease.answered(request, Entry("me 1", revision - 2), now)
         else:
             lease.answered(request, Stored(revision), now)
@@ -29,11 +29,11 @@ def test_the_drill_of_missed_renewals_loses_every_other_one_and_never_the_lease(
 
 def test_only_renewals_of_an_owner_are_lost() -> None:
     faults = FeederFaults()
-    assert not faults.loses(Update("me 1", 7), owner=True), "without a drill"
+    assert not faults.loses(UpdateKey("me 1", 7), owner=True), "without a drill"
     faults.fault = FeederFault.LEASE_UNANSWERED
-    assert not faults.loses(Update("me 1", 7), owner=False), "it takes over"
-    assert not faults.loses(Read(), owner=True)
-    assert faults.loses(Update("me 1", 7), owner=True)
+    assert not faults.loses(UpdateKey("me 1", 7), owner=False), "it takes over"
+    assert not faults.loses(ReadKey(), owner=True)
+    assert faults.loses(UpdateKey("me 1", 7), owner=True)
 
 
 def test_gateways_are_unheard_in_one_drill_alone() -> None:

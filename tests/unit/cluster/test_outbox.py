@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from typing import Any, cast
 
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import NatsConnection
 from qcfeed.cluster.core.lease import Lease, Stored
 from qcfeed.cluster.publisher import MAX_QUEUED, Outbox
 
@@ -37,7 +37,7 @@ class Recording:
 
 async def send(outbox: Outbox, connection: Recording) -> None:
     """Let the outbox send what it has."""
-    task = asyncio.create_task(outbox.send(cast("Connection", connection)))
+    task = asyncio.create_task(outbox.send(cast("NatsConnection", connection)))
     for _ in range(5):
         await asyncio.sleep(0)
     task.cancel()

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.cluster.core import envelope
-from qcfeed.cluster.core.envelope import Epoch, InvalidEnvelopeError, PublishedQuote, Refusal
+from qcfeed.cluster.core.envelope import (
+    Epoch,
+    InvalidEnvelopeError,
+    PublishedQuote,
+    PublishedRefusal,
+)
 from qcfeed.model.symbol import Symbol
 
 AAPL = Symbol("AAPL")
@@ -16,7 +21,7 @@ def test_a_quote_comes_out_as_it_went_in_without_being_decoded() -> None:
 
 
 def test_a_refusal_comes_out_as_it_went_in() -> None:
-    refusal = Refusal(Epoch(5, 0), "no such symbol: ZZZZ")
+    refusal = PublishedRefusal(Epoch(5, 0), "no such symbol: ZZZZ")
     assert envelope.unpack(envelope.pack_refusal(refusal), AAPL) == refusal
 
 

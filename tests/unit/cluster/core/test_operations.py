@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.cluster.core import operations
-from qcfeed.cluster.core.operations import Collector, Here, InvalidAnswerError, Request, Roster
+from qcfeed.cluster.core.operations import (
+    AnswerCollector,
+    ClusterRequest,
+    Here,
+    InvalidAnswerError,
+    Roster,
+)
 
 
 @given(
@@ -26,7 +32,7 @@ def test_answers_are_put_together_in_whatever_order_their_parts_come(
         ]
         messages += messages[:3]  # some come twice
         random.shuffle(messages)  # type: ignore[attr-defined]
-        collector = Collector()
+        collector = AnswerCollector()
         completed = [name for name in map(collector.add, messages) if name is not None]
     assert sorted(completed) == sorted(answers), "each is complete once"
     assert collector.complete == {name: (200, raw) for name, raw in answers.items()}
@@ -37,14 +43,14 @@ def test_an_answer_of_which_a_part_is_missing_is_not_complete(
 ) -> None:
     monkeypatch.setattr(operations, "PART", 4)
     first, _, third = operations.parts("a", 200, b"0123456789")
-    collector = Collector()
+    collector = AnswerCollector()
     assert [collector.add(first), collector.add(third)] == [None, None]
     assert collector.complete == {}
 
 
 def test_an_answer_that_is_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "PART", 1)
-    collector = Collector()
+    collector = AnswerCollector()
     for part in operations.parts("a", 200, b"x" * (operations.MAX_PARTS + 1)):
         collector.add(part)
     assert collector.complete == {"a": (413, b"")}
@@ -64,14 +70,14 @@ def test_an_answer_that_is_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_what_is_no_part_of_an_answer_is_refused(message: bytes) -> None:
-    collector = Collector()
+    collector = AnswerCollector()
     with pytest.raises(InvalidAnswerError):
         collector.add(message)
     assert collector.complete == {}
 
 
 def test_requests_keep_their_body_as_it_is() -> None:
-    request = Request("/v1/feeds/cancel", {"a": "1"}, msgspec.Raw(b'{"symbols": ["AAPL"]}'))
+    request = ClusterRequest("/v1/feeds/cancel", {"a": "1"}, msgspec.Raw(b'{"symbols": ["AAPL"]}'))
     found = operations.decode_request(operations.encode(request))
     assert (found.path, found.params) == ("/v1/feeds/cancel", {"a": "1"})
     assert bytes(found.body) == b'{"symbols": ["AAPL"]}'

@@ -1,4 +1,4 @@
-"""Ends the orphans of one feeder or gateway, each only in the life in which it was judged."""
+"""Ends orphans of one feeder or gateway; an orphan that has begun another life since it was judged is left alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Set
 
 from qcfeed.cluster.bucket import LeaseBucket
-from qcfeed.cluster.core.lease import RELEASED, Lease, Outcome, Stored, Update
+from qcfeed.cluster.core.lease import RELEASED, Lease, LeaseOutcome, Stored, UpdateKey
 from qcfeed.cluster.core.shares import Share
 from qcfeed.cluster.subscription import Subscription
 from qcfeed.model import symbol as symbols
@@ -21,8 +21,8 @@ WANTED = "a gateway wants it again"
 NOT_HERE = "a {} has none"
 
 
-class Reaping:
-    """The outcome so far: what has ended, and what was left alone and why."""
+class ClusterReaper:
+    """Carries out one request to reap, and keeps what has ended, and what was left alone and why."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -34,7 +34,7 @@ class Reaping:
     def answer(self) -> ClusterReaped:
         return ClusterReaped(ended_names=self.ended, refusals=self._refused)
 
-    async def feeds(
+    async def reap_feeds(
         self, hub: Hub, epochs: Mapping[str, str], wanted: Set[Symbol], timeout: float
     ) -> None:
         """Cancel these feeds. ``wanted``: symbols that gateways ask for now, which are no orphans."""
@@ -60,7 +60,7 @@ class Reaping:
             else:
                 self.refuse(symbol, f"its task has not ended within {timeout:g} s")
 
-    async def subscriptions(
+    async def reap_subscriptions(
         self, present: Mapping[str, Subscription], lives: Mapping[str, str], read: Collection[str]
     ) -> None:
         """Unsubscribe from these, named by their lives. ``read``: those that a feed reads."""
@@ -74,26 +74,28 @@ class Reaping:
                 await found.end()
                 self.ended.append(symbol)
 
-    async def lease(
+    async def reap_lease(
         self, bucket: LeaseBucket | None, lease: Lease, share: Share, revision: int
     ) -> None:
         """Give up the lease of a feeder that is gone, by compare-and-set: any renewal since then wins."""
         what = f"share {share}"
-        seen = lease.seen
+        observed = lease.observed
         if bucket is None:
             self.refuse(what, "this feeder has no connection to JetStream")
-        elif seen is None:
+        elif observed is None:
             self.refuse(what, GONE)
-        elif seen.revision != revision:
-            self.refuse(what, OTHER_LIFE.format(f"revision {seen.revision}, not {revision}"))
+        elif observed.revision != revision:
+            self.refuse(what, OTHER_LIFE.format(f"revision {observed.revision}, not {revision}"))
         else:
-            answer = await bucket.carry_out(share.key, Update(RELEASED, revision), _LEASE_TIMEOUT)
+            answer = await bucket.carry_out(
+                share.key, UpdateKey(RELEASED, revision), _LEASE_TIMEOUT
+            )
             self._tell_lease(what, answer, bucket)
 
     def _tell_lease(self, what: str, answer: object, bucket: LeaseBucket) -> None:
         if isinstance(answer, Stored):
             self.ended.append(what)
-        elif answer is Outcome.CONFLICT:
+        elif answer is LeaseOutcome.CONFLICT:
             self.refuse(what, "its holder has renewed it, or it has ended")
         else:
             self.refuse(what, bucket.problem or "JetStream refused")
