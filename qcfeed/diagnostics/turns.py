@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -27,7 +27,7 @@ class ReaderTurns:
         self._yielded_at = 0.0
         """When a reader last let the loop run."""
 
-    def slices(self, items: list[Item], size: int | None = None) -> Iterator[list[Item]]:
+    def slices(self, items: Sequence[Item], size: int | None = None) -> Iterator[Sequence[Item]]:
         """``items`` in slices of ``size``. After every READER_TURN_S the watched loop gets the GIL."""
         size = size or SLICE
         for start in range(0, len(items), size):

@@ -6,9 +6,10 @@ The service adds what only it knows: orphaned subscriptions.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from qcfeed.control import audit
 from qcfeed.control.handlers.queries import PAGE, page, task_filter, within
@@ -21,6 +22,7 @@ from qcfeed.diagnostics.orphans import OrphanTask
 from qcfeed.diagnostics.scan import info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
+from qcfeed.diagnostics.turns import ReaderTurns
 from qcfeed.model.orphans import (
     Orphan,
     Orphans,
@@ -39,6 +41,8 @@ STOPPED_AFTER_S = 15.0
 """Seconds without a new orphan after which a leak is not said to go on."""
 AT_ONCE_S = 1.0
 """Tasks created within this time of the first one are a burst, and tell no rate."""
+_RATED_AT_ONCE = 1_000
+"""Times of creation that are read before the loop may run: 0.1 ms."""
 LONGEST_REAP = 300.0
 
 
@@ -115,14 +119,14 @@ class _Views:
                     iter(proven), batch=request.batch, timeout=request.timeout_s
                 )
             removed = await self._remove_further() if self._remove_further else 0
-            incomplete = await asyncio.to_thread(self._incomplete)
+            incomplete, locations = await asyncio.to_thread(self._conclude, proven)
         return Reaped(
             cancelled=reaping.reaped,
             survivors=[
                 Survivor(serial=s.record.serial, location=s.record.site.location, state=s.state)
                 for s in reaping.survivors[:PAGE]
             ],
-            locations=proven.locations(),
+            locations=locations,
             failed=reaping.failed,
             already_gone=reaping.already_gone,
             subscriptions=removed,
@@ -130,10 +134,14 @@ class _Views:
             incomplete=incomplete,
         )
 
-    def _incomplete(self) -> list[str]:
-        """Why there may have been more orphans. Runs in a thread, since it waits for the loop."""
+    def _conclude(self, proven: _Proven) -> tuple[list[str], list[ReapedLocation]]:
+        """Why there may have been more orphans, and where the cancelled ones were created.
+
+        Runs in a thread: it waits for the loop, and reads a time of creation per cancelled task.
+        """
         self._ledger.check.refresh()
-        return snapshot.incomplete(self._ledger, time.monotonic())
+        incomplete = snapshot.incomplete(self._ledger, time.monotonic())
+        return incomplete, proven.locations(self._ledger.turns)
 
     def _find(self, now: float, found: list[TaskRef] | None = None) -> list[TaskRef]:
         return orphans.refs(self._ledger, now, grace=self._grace, found=found)
@@ -156,29 +164,35 @@ class _Proven:
                 del known  # the task is to be freed as soon as it has ended
                 yield ref
 
-    def locations(self) -> list[ReapedLocation]:
-        """Where they were created, most first."""
+    def locations(self, turns: ReaderTurns) -> list[ReapedLocation]:
+        """Where they were created, most first. Cost: 0.1 us per task, in slices that let the loop run."""
         found = [
             ReapedLocation(
                 location=site.location,
                 cancelled=len(created),
-                per_minute=per_minute(created, self._now),
+                per_minute=per_minute(created, self._now, turns),
             )
             for site, created in self._created.items()
         ]
         return sorted(found, key=lambda each: -each.cancelled)[:MAX_LOCATIONS]
 
 
-def per_minute(created: Iterable[float], now: float) -> float:
+def per_minute(created: Sequence[float], now: float, turns: ReaderTurns) -> float:
     """How many tasks were created per minute lately; 0 if that has stopped, or if they were all created at once.
 
     ``created``: by ``time.monotonic()``, as ``now``.
     """
-    recent = [each for each in created if each >= now - MINUTE_S]
-    if not recent or now - max(recent) > STOPPED_AFTER_S:
+    since, first, last = now - MINUTE_S, math.inf, -math.inf
+    for some in turns.slices(created, _RATED_AT_ONCE):
+        recent = [each for each in some if each >= since]
+        first, last = min([first, *recent]), max([last, *recent])
+    if now - last > STOPPED_AFTER_S or last <= first:
         return 0.0
-    first, span = min(recent), max(recent) - min(recent)
-    return sum(each > first + AT_ONCE_S for each in recent) * MINUTE_S / span if span > 0 else 0.0
+    later = sum(
+        sum(each > first + AT_ONCE_S for each in some)
+        for some in turns.slices(created, _RATED_AT_ONCE)
+    )
+    return later * MINUTE_S / (last - first)
 
 
 def _spread(refs: list[TaskRef], limit: int) -> list[TaskRecord]:

@@ -8,6 +8,7 @@ import pytest
 from qcfeed.control.handlers import orphans, queries
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.diagnostics.ledger import owned_by
+from qcfeed.diagnostics.turns import ReaderTurns
 from qcfeed.errors import UsageError
 from qcfeed.model.orphans import Orphan, OrphansQuery, ReapRequest
 
@@ -194,3 +195,39 @@ async def test_an_orphan_says_whose_it_was_and_how_long_it_sleeps_already(start)
     (row,) = program.handle[ORPHANS](OrphansQuery()).orphans
     assert (row.owner, row.owner_gone_s) == ("subscriber of AAPL", None)
     assert 0.04 <= row.sleeping_s < 60
+
+
+class _CountedTurns(ReaderTurns):
+    """Counts how often the loop may run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+
+    def let_loop_run(self) -> None:
+        self.pauses += 1
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        ([], 0.0),
+        ([100.0], 0.0),
+        ([70.0, 80.0, 84.9], 0.0),  # stopped more than 15 s ago
+        ([99.0, 99.5, 100.0], 0.0),  # one burst
+        ([10.0, 20.0, 39.0], 0.0),  # all older than a minute
+        ([10.0, 40.0, 60.0, 80.0, 100.0], 3.0),  # the first is too old: 3 more in a minute
+        ([100.0, 80.0, 60.0, 40.0, 10.0], 3.0),  # in any order
+    ],
+)
+def test_the_rate_of_a_leak_is_that_of_the_last_minute(
+    created: list[float], expected: float
+) -> None:
+    assert orphans.per_minute(created, 100.0, ReaderTurns()) == expected
+
+
+def test_the_loop_may_run_while_the_rate_of_a_large_leak_is_computed() -> None:
+    turns = _CountedTurns()
+    created = [60.0 + number / 5_000 for number in range(200_000)]
+    assert orphans.per_minute(created, 100.0, turns) == pytest.approx(195_000 * 60 / 40, rel=0.001)
+    assert turns.pauses >= 200
