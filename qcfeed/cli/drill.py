@@ -20,7 +20,7 @@ from qcfeed.drills import catalog
 from qcfeed.errors import AmbiguousInstanceError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.model.drills import (
     ActiveDrill,
-    Drill,
+    AvailableDrill,
     Drills,
     DrillStarted,
     DrillStopped,
@@ -33,7 +33,7 @@ app = new_app()
 _STOP_TIMEOUT = 40.0
 """Seconds to keep asking a stuck loop to stop its drill: a drill blocks the loop for less than this."""
 
-TABLE: Table[Drill] = Table(
+TABLE: Table[AvailableDrill] = Table(
     (
         Column("name"),
         Column("duration_s", header="LASTS", show=formats.age),

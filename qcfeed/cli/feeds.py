@@ -20,7 +20,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
 from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.model import symbol
-from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feeds, FeedStatus
 from qcfeed.model.messages import Band
 
 PREVIEW = 10
@@ -33,7 +33,7 @@ WAITING = "waiting"
 
 app = new_app()
 
-FEED_TABLE: Table[Feed] = Table(
+FEED_TABLE: Table[FeedStatus] = Table(
     (
         Column("symbol"),
         Column("state", value=lambda f: f"{f.demand}/{f.upstream_state}"),
@@ -174,7 +174,7 @@ def cancel(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _named(present: Sequence[Feed], names: Sequence[str] | None) -> list[Feed]:
+def _named(present: Sequence[FeedStatus], names: Sequence[str] | None) -> list[FeedStatus]:
     """The feeds of these symbols, or all. Raises NotFoundError if there is no such feed."""
     if not names:
         return list(present)
@@ -187,7 +187,7 @@ def _named(present: Sequence[Feed], names: Sequence[str] | None) -> list[Feed]:
     return [by_symbol[each] for each in symbols]
 
 
-def _confirmed(feeds: Sequence[Feed]) -> bool:
+def _confirmed(feeds: Sequence[FeedStatus]) -> bool:
     """Whether the feeds may be cancelled with their subscribers: False if they have none.
 
     With False, the service refuses if a subscriber has arrived since. Raises NeedsConfirmationError

@@ -20,7 +20,7 @@ from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import LOG
 from qcfeed.errors import UsageError
-from qcfeed.model.report import Log, LogLine
+from qcfeed.model.report import LogLine, LogLines
 
 LINES = 10_000
 """Lines to request: more than a service keeps."""
@@ -80,7 +80,7 @@ def logs(
     """
     if follow and source is not None:
         raise UsageError("--follow needs a live service and --from reads a file: give only one")
-    answer, raw = ask_or_read(ctx, LOG, Log, source=source, limit=LINES)
+    answer, raw = ask_or_read(ctx, LOG, LogLines, source=source, limit=LINES)
     kept = list(_chosen(answer, level, since))
     if len(kept) < len(answer.lines):
         answer.lines = kept
@@ -106,7 +106,7 @@ app.command(
 )(listed(logs, watch=False, latest=True))
 
 
-def _chosen(answer: Log, level: Level, since: float | None) -> Iterator[LogLine]:
+def _chosen(answer: LogLines, level: Level, since: float | None) -> Iterator[LogLine]:
     oldest = 0.0 if since is None else rfc3339.unix(answer.taken_at) - since
     for line in answer.lines:
         if (
@@ -121,7 +121,7 @@ def _follow(ctx: typer.Context, level: Level, last: list[LogLine], output: Forma
     seen = (last[0].last_at, last[0].message) if last else ("", "")
     while True:
         time.sleep(_POLL)
-        answer, _ = ask(ctx, LOG, Log, limit=LINES)
+        answer, _ = ask(ctx, LOG, LogLines, limit=LINES)
         for line in _chosen(answer, level, None):
             if (line.last_at, line.message) > seen and line.last_at >= seen[0]:
                 seen = (line.last_at, line.message)

@@ -24,7 +24,7 @@ from qcfeed.client.trust import Trust
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
 from qcfeed.model import symbol as symbols
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 USUAL = "AAPL"
 
@@ -153,16 +153,18 @@ def repro(
     incomplete; 0 if not.
     """
     control = client(ctx)
-    server, in_url = endpoint.parse_url(url or control.get(STATUS, Status).listening.quotes_url)
+    server, in_url = endpoint.parse_url(
+        url or control.get(STATUS, ServiceStatus).listening.quotes_url
+    )
     # The service of the control plane is the one that is connected to, also with a URL.
     tls = contexts(
         Trust(tls_ca, tls_client_cert, tls_client_key),
         server.scheme,
-        lambda: control.get(STATUS, Status),
+        lambda: control.get(STATUS, ServiceStatus),
     )
 
-    async def status() -> Status:
-        return await asyncio.to_thread(control.get, STATUS, Status)
+    async def status() -> ServiceStatus:
+        return await asyncio.to_thread(control.get, STATUS, ServiceStatus)
 
     token = token_source(token_file)()
     plan = ReproPlan(

@@ -15,7 +15,7 @@ from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import STACKS
 from qcfeed.model.stacks import Stacks, ThreadStack
-from qcfeed.model.task_details import Frame
+from qcfeed.model.task_details import CallFrame
 
 STUCK_MS = 1_000.0
 """Milliseconds without an iteration after which the event loop is reported as stuck."""
@@ -28,7 +28,7 @@ class StackRow(NamedTuple):
 
     thread: ThreadStack
     depth: int
-    frame: Frame
+    frame: CallFrame
 
 
 STACK_TABLE: Table[StackRow] = Table(

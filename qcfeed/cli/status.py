@@ -18,7 +18,7 @@ from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.diagnose import certificate
 from qcfeed.errors import ExitStatus, NotFoundError
 from qcfeed.model import thresholds
-from qcfeed.model.status import Listening, Process, Status, TlsListening
+from qcfeed.model.status import Listening, ProgramStatus, ServiceStatus, TlsListening
 from qcfeed.model.tasks import TaskTotals
 
 app = new_app()
@@ -45,7 +45,7 @@ def status(ctx: typer.Context, source: From = None, output: Output = Format.TABL
         views.status(ctx, output)
         return
     try:
-        answer, raw = ask_or_read(ctx, STATUS, Status, source=source)
+        answer, raw = ask_or_read(ctx, STATUS, ServiceStatus, source=source)
     except NotFoundError:
         if source or not _show_group(ctx, output):
             _show_program(ctx, source, output)
@@ -90,7 +90,7 @@ app.command(
 
 
 def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> None:
-    answer, raw = ask_or_read(ctx, PROCESS, Process, source=source)
+    answer, raw = ask_or_read(ctx, PROCESS, ProgramStatus, source=source)
     show_figures(output, _program_figures(answer), raw=raw, names=[answer.instance])
     report(_common_findings(answer, answer.totals.orphaned, 0))
 
@@ -107,7 +107,7 @@ def report(found: Iterable[Finding]) -> None:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def findings(status: Status) -> Iterator[Finding]:
+def findings(status: ServiceStatus) -> Iterator[Finding]:
     """What is wrong according to the status, each with the commands to type next."""
     yield from _common_findings(status, status.orphaned_tasks, status.orphaned_subscriptions)
     if status.staleness.dead:
@@ -134,7 +134,9 @@ def findings(status: Status) -> Iterator[Finding]:
         )
 
 
-def _common_findings(status: Status | Process, tasks: int, subscriptions: int) -> Iterator[Finding]:
+def _common_findings(
+    status: ServiceStatus | ProgramStatus, tasks: int, subscriptions: int
+) -> Iterator[Finding]:
     for reason in status.totals.incomplete:
         yield reason, ("`qcfeed runbook QcfeedLedgerIncomplete`",)
     if tasks or subscriptions:
@@ -154,11 +156,11 @@ def _common_findings(status: Status | Process, tasks: int, subscriptions: int) -
         )
 
 
-def _memory_share(status: Status | Process) -> float:
+def _memory_share(status: ServiceStatus | ProgramStatus) -> float:
     return status.memory.resident_bytes / max(1, status.memory.limit_bytes)
 
 
-def _service_figures(status: Status) -> list[Figure]:
+def _service_figures(status: ServiceStatus) -> list[Figure]:
     own_side = [] if status.cluster is None else cluster_figures.figures(status.cluster)
     return [
         *_service(status),
@@ -170,7 +172,7 @@ def _service_figures(status: Status) -> list[Figure]:
     ]
 
 
-def _program_figures(program: Process) -> list[Figure]:
+def _program_figures(program: ProgramStatus) -> list[Figure]:
     orphaned = program.totals.orphaned
     return [
         Figure("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
@@ -181,7 +183,7 @@ def _program_figures(program: Process) -> list[Figure]:
     ]
 
 
-def _service(status: Status) -> Iterator[Figure]:
+def _service(status: ServiceStatus) -> Iterator[Figure]:
     if status.drill:
         yield Figure("DRILL", f"{status.drill}: FAULT INJECTED ON PURPOSE, NOT PRODUCTION", "red")
     yield Figure(
@@ -191,7 +193,7 @@ def _service(status: Status) -> Iterator[Figure]:
     yield from _process(status)
 
 
-def _process(status: Status | Process) -> Iterator[Figure]:
+def _process(status: ServiceStatus | ProgramStatus) -> Iterator[Figure]:
     memory, share = status.memory, _memory_share(status)
     yield Figure(
         "memory",
@@ -208,7 +210,7 @@ def _process(status: Status | Process) -> Iterator[Figure]:
     )
 
 
-def _tasks(status: Status) -> Iterator[Figure]:
+def _tasks(status: ServiceStatus) -> Iterator[Figure]:
     yield _task_counts(status.totals)
     orphans = status.orphaned_tasks, status.orphaned_subscriptions
     yield Figure(
@@ -228,14 +230,14 @@ def _task_counts(totals: TaskTotals) -> Figure:
     )
 
 
-def _lowered(status: Status) -> str:
+def _lowered(status: ServiceStatus) -> str:
     wanted = status.connections_wanted
     if wanted is None or wanted <= status.connections_limit:
         return ""
     return f", not {count(wanted)}: too few open files are allowed"
 
 
-def _feeds(status: Status) -> Iterator[Figure]:
+def _feeds(status: ServiceStatus) -> Iterator[Figure]:
     states = ", ".join(f"{count(n)} {state}" for state, n in status.feeds_by_state.items() if n)
     yield Figure(
         "feeds", f"{count(status.feed_count)}: {states}" if states else count(status.feed_count)
@@ -270,7 +272,7 @@ def _feeds(status: Status) -> Iterator[Figure]:
     )
 
 
-def _evidence(status: Status) -> Iterator[Figure]:
+def _evidence(status: ServiceStatus) -> Iterator[Figure]:
     if status.saved_evidence is not None:
         yield Figure("evidence", told_evidence(status.saved_evidence))
 

@@ -22,7 +22,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
 from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.model import symbol as symbols
-from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
+from qcfeed.model.subscribers import Kicked, KickRequest, Subscribers, SubscriberStatus
 
 PREVIEW = 10
 """The number of connections to show before the confirmation prompt; the rest is counted."""
@@ -47,7 +47,7 @@ HoldsSymbol = Annotated[
     typer.Option("--symbol", metavar="SYMBOL", help="Only connections subscribed to this symbol."),
 ]
 
-SUBSCRIBER_TABLE: Table[Subscriber] = Table(
+SUBSCRIBER_TABLE: Table[SubscriberStatus] = Table(
     (
         Column("id", right=True),
         Column("peer"),
@@ -95,11 +95,11 @@ NAMED_TABLE = SUBSCRIBER_TABLE._replace(
 """The table of a service that authenticates its subscribers."""
 
 
-def _table(rows: Sequence[Subscriber]) -> Table[Subscriber]:
+def _table(rows: Sequence[SubscriberStatus]) -> Table[SubscriberStatus]:
     return NAMED_TABLE if any(each.name is not None for each in rows) else SUBSCRIBER_TABLE
 
 
-def _further(subscriber: Subscriber) -> list[str]:
+def _further(subscriber: SubscriberStatus) -> list[str]:
     """The number of symbols that the answer does not name, as ``+12``; empty if none."""
     more = subscriber.held - len(subscriber.symbols)
     return [f"+{more}"] if more else []
@@ -288,7 +288,7 @@ def kick(
     _show_outcome(*act(ctx, SUBSCRIBERS_KICK, request, Kicked), output)
 
 
-def _confirm(to_kick: Sequence[Subscriber]) -> None:
+def _confirm(to_kick: Sequence[SubscriberStatus]) -> None:
     """Raises NeedsConfirmationError unless a person answers yes."""
     if sys.stderr.isatty():
         draw(_table(to_kick), to_kick[:PREVIEW], stream=sys.stderr)

@@ -12,7 +12,7 @@ import typer
 
 from qcfeed.client.trust import Trust
 from qcfeed.errors import QcfeedError, UsageError
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 TlsCa = Annotated[
     Path | None,
@@ -42,7 +42,9 @@ Contexts = Callable[[], "ssl.SSLContext | None"]
 """Returns the TLS context for the next connection; None without TLS."""
 
 
-def contexts(trust: Trust, scheme: str, status: Callable[[], Status] | None = None) -> Contexts:
+def contexts(
+    trust: Trust, scheme: str, status: Callable[[], ServiceStatus] | None = None
+) -> Contexts:
     """The contexts for connections to a service. Raises ConfigError if a file cannot be used.
 
     ``status`` asks the service itself, over its control plane, which certificate it uses: that one is trusted.

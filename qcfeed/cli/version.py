@@ -13,7 +13,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 
 app = new_app()
 
@@ -55,9 +55,9 @@ def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 def _service(ctx: typer.Context) -> tuple[str, str]:
     """The name and version of the service; of an attached program, its Python."""
     try:
-        status, _ = ask(ctx, STATUS, Status)
+        status, _ = ask(ctx, STATUS, ServiceStatus)
     except NotFoundError:
-        program, _ = ask(ctx, PROCESS, Process)
+        program, _ = ask(ctx, PROCESS, ProgramStatus)
         return program.instance, f"attached program, Python {program.python}"
     return status.instance, status.version
 

@@ -32,7 +32,7 @@ from qcfeed.errors import ExitStatus, UnreachableError, UsageError
 from qcfeed.model import symbol
 from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import recording
 
@@ -109,7 +109,7 @@ def watch(
     own = None
     if address is None:
         address = _endpoint(ctx)
-        own = partial(client(ctx).get, routes.STATUS, Status)
+        own = partial(client(ctx).get, routes.STATUS, ServiceStatus)
     tls = contexts(Trust(tls_ca, tls_client_cert, tls_client_key), address.scheme, own)
     token = token_source(token_file)
     warn_unencrypted(address, token())
@@ -152,7 +152,7 @@ def _endpoint(ctx: typer.Context) -> Endpoint:
     """The address of the service that the options name; the default one if none is named or runs."""
     given = options(ctx)
     try:
-        status = client(ctx).get(routes.STATUS, Status)
+        status = client(ctx).get(routes.STATUS, ServiceStatus)
     except UnreachableError:
         if given.name_a_service:
             raise

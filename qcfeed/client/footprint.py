@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 MEMORY_TOLERANCE = 16 * 2**20
 MEMORY_PER_PEER = 8 * 2**10
@@ -27,7 +27,7 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int
 
     @classmethod
-    def of(cls, status: Status) -> Footprint:
+    def of(cls, status: ServiceStatus) -> Footprint:
         return cls(
             live=status.totals.live,
             feed_count=status.feed_count,

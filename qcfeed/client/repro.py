@@ -21,7 +21,7 @@ from qcfeed.client.footprint import Footprint, memory_tolerance
 from qcfeed.client.raw_peer import locate
 from qcfeed.config import Config
 from qcfeed.errors import UsageError
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.symbol import Symbol
 
 NEVER_TICKS = Symbol("ZVZZT")
@@ -32,7 +32,7 @@ _POLL_INTERVAL = 0.2
 _OWN_DESCRIPTORS = 64
 _DEFAULTS = Config()
 
-StatusReader = Callable[[], Awaitable[Status]]
+StatusReader = Callable[[], Awaitable[ServiceStatus]]
 
 
 class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ async def reproduce(
     )
 
 
-def _same_service(endpoint: Endpoint, status: Status) -> None:
+def _same_service(endpoint: Endpoint, status: ServiceStatus) -> None:
     if status.listening.websocket.rpartition(":")[2] != str(endpoint.port):
         raise UsageError(
             f"{endpoint} does not belong to instance {status.instance} (pid {status.pid}),"
@@ -181,7 +181,7 @@ class _ModeRun:
             ],
         )
 
-    async def _wait_for_lingering_feeds(self) -> Status:
+    async def _wait_for_lingering_feeds(self) -> ServiceStatus:
         """The status once no feed of earlier clients lingers, or when the time is over.
 
         A lingering feed in the baseline would hide a leaked one.
@@ -193,7 +193,7 @@ class _ModeRun:
             lambda status: not _lingering(status),
         )
 
-    async def _warm_up(self) -> Status:
+    async def _warm_up(self) -> ServiceStatus:
         """Run cycles that fill caches and arenas, so that memory afterwards can serve as a baseline.
 
         Only memory is taken from here: tasks and feeds that the warm-up leaks must be found.
@@ -203,7 +203,7 @@ class _ModeRun:
         await self.cycler.run(mode, cycles, f"warm up for {self.mode}")
         return await self.status()
 
-    def _at_once(self, status: Status) -> int:
+    def _at_once(self, status: ServiceStatus) -> int:
         """The number of concurrent connections."""
         if self.mode is not Mode.HALF_OPEN:
             return min(self.plan.cycles, self.plan.concurrency)
@@ -224,19 +224,23 @@ class _ModeRun:
             left -= batch
         return held
 
-    async def _settle(self, before: Footprint, tolerance: int) -> tuple[Status, float | None]:
+    async def _settle(
+        self, before: Footprint, tolerance: int
+    ) -> tuple[ServiceStatus, float | None]:
         """The status once nothing exceeds ``before``, and after how long; or when the time is over."""
         loop = asyncio.get_running_loop()
         started = loop.time()
 
-        def flat(status: Status) -> bool:
+        def flat(status: ServiceStatus) -> bool:
             return not (Footprint.of(status) - before).leaks(tolerance)
 
         patience = self.plan.patience(self.mode)
         now = await self._poll(f"{self.mode}: wait for the service to settle", patience, flat)
         return now, round(loop.time() - started, 3) if flat(now) else None
 
-    async def _poll(self, label: str, patience: float, enough: Callable[[Status], bool]) -> Status:
+    async def _poll(
+        self, label: str, patience: float, enough: Callable[[ServiceStatus], bool]
+    ) -> ServiceStatus:
         """The first status for which ``enough`` is true, or the last one within ``patience`` seconds."""
         loop = asyncio.get_running_loop()
         started, reported = loop.time(), 0
@@ -263,13 +267,13 @@ def _descriptors(wanted: int) -> int:
     return soft - _OWN_DESCRIPTORS
 
 
-def _lingering(status: Status) -> bool:
+def _lingering(status: ServiceStatus) -> bool:
     return any(
         count and not state.startswith("wanted/") for state, count in status.feeds_by_state.items()
     )
 
 
-def _restarted(before: Status, after: Status) -> list[str]:
+def _restarted(before: ServiceStatus, after: ServiceStatus) -> list[str]:
     if before.pid == after.pid and before.started_at == after.started_at:
         return []
     return [f"the service restarted: pid {before.pid} is now {after.pid}"]

@@ -37,9 +37,9 @@ from qcfeed.model.task_details import TaskDetails, TreeTask
 from qcfeed.model.task_objects import ObjectHolder, TasksByObject, WaitedObject
 from qcfeed.model.tasks import (
     ByLocationQuery,
+    GroupedTasks,
     Location,
     Task,
-    TaskGroup,
     TasksByLocation,
     TaskTotals,
     WaitCount,
@@ -64,7 +64,7 @@ class LiveTasks:
             locations=msgspec.convert(taken.rows, list[Location], from_attributes=True),
             since=self._since,
             earlier=msgspec.convert(
-                task_groups.earlier(self._ledger), list[TaskGroup], from_attributes=True
+                task_groups.earlier(self._ledger), list[GroupedTasks], from_attributes=True
             ),
         )
 

@@ -11,7 +11,7 @@ from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, info_of
 from qcfeed.model.ended_tasks import EndedTask
 from qcfeed.model.saved_tasks import SavedTask
-from qcfeed.model.task_details import Awaiting, Frame, TaskDetails
+from qcfeed.model.task_details import Awaiting, CallFrame, TaskDetails
 from qcfeed.model.tasks import Task
 
 
@@ -71,10 +71,12 @@ def plain(saved: SavedTask) -> Task:
     return Task(**{field: getattr(saved, field) for field in Task.__struct_fields__})
 
 
-def frames(stack: Iterable[stacks.Frame]) -> list[Frame]:
+def frames(stack: Iterable[stacks.StackFrame]) -> list[CallFrame]:
     """A stack in the form of the answers."""
     return [
-        Frame(location=f"{call.file}:{call.line}", function=call.function, source=call.source or "")
+        CallFrame(
+            location=f"{call.file}:{call.line}", function=call.function, source=call.source or ""
+        )
         for call in stack
     ]
 

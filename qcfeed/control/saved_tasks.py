@@ -205,7 +205,7 @@ def _stack(task: SavedTask) -> profile.Stack | None:
         return None
     spawned = [(call.location, call.function) for call in task.spawn_stack or ()]
     return profile.Stack(
-        tuple(profile.Place(*call) for call in spawned or [(task.location, task.function)]),
-        tuple(profile.Place(call.location, call.function) for call in task.stack),
+        tuple(profile.ProfileCall(*call) for call in spawned or [(task.location, task.function)]),
+        tuple(profile.ProfileCall(call.location, call.function) for call in task.stack),
         task.kind,
     )

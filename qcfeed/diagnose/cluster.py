@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.cluster_answers import ClusterFinding
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 GATEWAY, FEEDER = "gateway", "feeder"
 
@@ -17,7 +17,7 @@ class MemberView(NamedTuple):
     """One instance and its status."""
 
     name: str
-    status: Status
+    status: ServiceStatus
 
     @property
     def part(self) -> ClusterStatus | None:

@@ -14,7 +14,7 @@ from qcfeed.diagnose.cluster import FEEDER, GATEWAY
 from qcfeed.formats import age, plural
 from qcfeed.model.cluster import ClusterView
 from qcfeed.model.cluster_answers import ClusterOrphan
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 
 FEED_WITHOUT_LEASE = "feed without lease"
 FEED_WITHOUT_GATEWAY = "feed without gateway"
@@ -35,7 +35,7 @@ class MemberFeeds(NamedTuple):
 
     name: str
     view: ClusterView
-    feeds: Sequence[Feed] = ()
+    feeds: Sequence[FeedStatus] = ()
 
     @property
     def owns(self) -> bool:

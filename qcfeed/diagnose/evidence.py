@@ -12,11 +12,11 @@ from qcfeed.diagnostics.findings import Finding
 from qcfeed.diagnostics.window import Flow
 from qcfeed.metrics.growth import Point
 from qcfeed.model import thresholds
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 from qcfeed.model.findings import Findings
 from qcfeed.model.orphans import Orphan, Orphans
-from qcfeed.model.status import Memory, Status
-from qcfeed.model.subscribers import Subscriber
+from qcfeed.model.status import Memory, ServiceStatus
+from qcfeed.model.subscribers import SubscriberStatus
 from qcfeed.model.tasks import Location, TasksByLocation
 
 
@@ -80,13 +80,13 @@ class Evidence:
     before: TasksByLocation
     after: TasksByLocation
     memory: Memory | None = None
-    status: Status | None = None
-    status_before: Status | None = None
+    status: ServiceStatus | None = None
+    status_before: ServiceStatus | None = None
     findings: Findings | None = None
     orphans: Orphans | None = None
-    feeds: list[Feed] = field(default_factory=list)
-    slow: list[Subscriber] = field(default_factory=list)
-    vanished: list[Subscriber] = field(default_factory=list)
+    feeds: list[FeedStatus] = field(default_factory=list)
+    slow: list[SubscriberStatus] = field(default_factory=list)
+    vanished: list[SubscriberStatus] = field(default_factory=list)
     alerts: list[ActiveAlert] = field(default_factory=list)
     samples: list[Point] = field(default_factory=list)
     history: list[Point] = field(default_factory=list)

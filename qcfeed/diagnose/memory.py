@@ -24,7 +24,7 @@ ONGOING_SHARE = 0.25
 """The shortest window must grow at this share of the reported rate, or the growth is over."""
 
 
-class MemoryGrowth(NamedTuple):
+class MemoryTrend(NamedTuple):
     """A straight line through memory that reaches the limit. ``over``: the window, as text."""
 
     bytes_per_s: float
@@ -44,7 +44,7 @@ class TimeToLimit(NamedTuple):
     most: float
 
 
-def fastest_growth(evidence: Evidence) -> MemoryGrowth | None:
+def fastest_growth(evidence: Evidence) -> MemoryTrend | None:
     """The growth that leaves the least time: between the two snapshots, or in the history."""
     known = [_growth_in_window(evidence), _growth_in_history(evidence)]
     return min((each for each in known if each is not None), key=lambda e: e.left_s, default=None)
@@ -152,7 +152,7 @@ def tasks_bytes_per_s(tasks_per_s: float) -> float:
     return max(0.0, tasks_per_s) * TASK_BYTES
 
 
-def _growth_in_window(evidence: Evidence) -> MemoryGrowth | None:
+def _growth_in_window(evidence: Evidence) -> MemoryTrend | None:
     """Growth between the two snapshots.
 
     A few seconds prove little, so the line must fit well and the growth must be large.
@@ -171,10 +171,10 @@ def _growth_in_window(evidence: Evidence) -> MemoryGrowth | None:
         return None
     slope = 0.0 if tasks is None else tasks.slope
     over = age(memory[-1][0] - memory[0][0])
-    return MemoryGrowth(line.slope, slope, line.r2, left, over, len(memory))
+    return MemoryTrend(line.slope, slope, line.r2, left, over, len(memory))
 
 
-def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
+def _growth_in_history(evidence: Evidence) -> MemoryTrend | None:
     if evidence.memory is None:
         return None
     return ongoing_growth(evidence.history, evidence.memory.limit_bytes, evidence.thresholds)
@@ -182,7 +182,7 @@ def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
 
 def ongoing_growth(
     history: Sequence[Point], limit: float, thresholds: DiagnosisThresholds
-) -> MemoryGrowth | None:
+) -> MemoryTrend | None:
     """The window that leaves the least time, if memory still grows in the shortest window."""
     windows = _long_windows(history, limit, thresholds)
     worst = urgency.reaching_limit(windows, thresholds.memory_left_s)
@@ -191,7 +191,7 @@ def ongoing_growth(
     latest = min(windows, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
     if latest < ONGOING_SHARE * worst.memory_bytes_per_hour:
         return None
-    return MemoryGrowth(
+    return MemoryTrend(
         worst.memory_bytes_per_hour / 3_600,
         (worst.tasks_per_minute or 0.0) / 60,
         worst.r2 or 0.0,

@@ -11,9 +11,9 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural
 from qcfeed.model.diagnosis import DiagnosisFinding
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 from qcfeed.model.messages import Band, StaleReason
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 MAX_NAMED = 3
 """Symbols that a finding names."""
@@ -132,24 +132,24 @@ def wrong_clock(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     )
 
 
-def _wanted(evidence: Evidence) -> list[Feed]:
+def _wanted(evidence: Evidence) -> list[FeedStatus]:
     return [each for each in evidence.feeds if each.demand == WANTED]
 
 
-def _stale(evidence: Evidence) -> list[Feed]:
+def _stale(evidence: Evidence) -> list[FeedStatus]:
     stale = [each for each in _wanted(evidence) if each.band != Band.LIVE]
     return sorted(stale, key=lambda each: -(each.age_s or 0.0))
 
 
-def _silent(evidence: Evidence) -> list[Feed]:
+def _silent(evidence: Evidence) -> list[FeedStatus]:
     return [each for each in _stale(evidence) if each.reason != StaleReason.OWN_LAG]
 
 
-def _subscribers(feeds: Sequence[Feed]) -> str:
+def _subscribers(feeds: Sequence[FeedStatus]) -> str:
     return plural(sum(each.subscriber_count for each in feeds), "subscriber")
 
 
-def _ages(feeds: Sequence[Feed]) -> list[str]:
+def _ages(feeds: Sequence[FeedStatus]) -> list[str]:
     bands = Counter(each.band for each in feeds)
     lines = [", ".join(f"{count(n)} {band.replace('_', ' ')}" for band, n in bands.most_common())]
     aged = [each for each in feeds if each.age_s is not None]
@@ -162,7 +162,7 @@ def _ages(feeds: Sequence[Feed]) -> list[str]:
     return lines
 
 
-def _page(status: Status) -> str:
+def _page(status: ServiceStatus) -> str:
     """The runbook for an upstream that is down: behind NATS, the part that is missing."""
     if status.cluster is None:
         return "QcfeedUpstreamDown"

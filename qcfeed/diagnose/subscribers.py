@@ -10,7 +10,7 @@ from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural, size
 from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.messages import CloseCode
-from qcfeed.model.subscribers import Subscriber
+from qcfeed.model.subscribers import SubscriberStatus
 
 MAX_NAMED = 3
 """Connections that a finding names, the furthest behind first."""
@@ -166,12 +166,12 @@ def _some(symbols: Sequence[str]) -> str:
     return ", ".join(symbols[:MAX_NAMED]) + more
 
 
-def _names(slow: Sequence[Subscriber]) -> str:
+def _names(slow: Sequence[SubscriberStatus]) -> str:
     more = f" and {count(len(slow) - MAX_NAMED)} more" if len(slow) > MAX_NAMED else ""
     return ", ".join(each.peer for each in slow[:MAX_NAMED]) + more
 
 
-def _behind(slow: Subscriber) -> str:
+def _behind(slow: SubscriberStatus) -> str:
     symbols = ", ".join(slow.symbols[:MAX_NAMED])
     more = f" +{slow.held - MAX_NAMED}" if slow.held > MAX_NAMED else ""
     queued = slow.lag_bytes + (slow.kernel_bytes or 0)

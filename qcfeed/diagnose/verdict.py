@@ -20,7 +20,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import age, count, if_any, milliseconds, plural, size, time_left
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
-from qcfeed.model.tasks import TaskGroup
+from qcfeed.model.tasks import GroupedTasks
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
 """Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
@@ -166,7 +166,7 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
     yield from _service(evidence)
 
 
-def _earlier(groups: Sequence[TaskGroup]) -> str:
+def _earlier(groups: Sequence[GroupedTasks]) -> str:
     """``108 tasks from before the ledger: 107 run refresh and wait at leak.py:2 (Event.wait)``"""
     told = [
         f"{count(each.count)} run {each.coroutine} and wait at {each.location} ({each.waiting})"

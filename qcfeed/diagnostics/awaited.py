@@ -34,7 +34,7 @@ MANY = frozenset({"wait", "TaskGroup", "gather"})
 """Kinds of waits for several futures. If one alone is pending, the task waits for that one."""
 
 
-class Found(NamedTuple):
+class AwaitedObject(NamedTuple):
     """The awaited object itself. Keep it only briefly: it keeps objects of the program alive.
 
     ``awaited``: None if the kind of wait is known, but not the object.
@@ -42,10 +42,10 @@ class Found(NamedTuple):
 
     kind: str
     awaited: Any
-    seen: waits.Seen
+    seen: waits.RawWait
 
 
-def find(task: AnyTask | None, pools: list[ThreadPool] | None = None) -> Found | None:
+def find(task: AnyTask | None, pools: list[ThreadPool] | None = None) -> AwaitedObject | None:
     """The object that ``task`` waits for; None if it waits for none (it runs, is ready, or has ended).
 
     A task that waits for several futures (gather, ``wait``, a TaskGroup), of which one is pending, waits
@@ -65,10 +65,10 @@ def find(task: AnyTask | None, pools: list[ThreadPool] | None = None) -> Found |
         pool = thread_pools.pool_of(awaited, pools if pools is not None else thread_pools.pools())
         awaited = awaited if pool is None else pool.executor
         kind = ""
-    return Found(kind or kind_of(awaited), awaited, seen)
+    return AwaitedObject(kind or kind_of(awaited), awaited, seen)
 
 
-def number(found: Found, ledger: object = None) -> int | None:
+def number(found: AwaitedObject, ledger: object = None) -> int | None:
     """The object's number; a task's is its serial in ``ledger`` (None: in any).
 
     A future has one only if several wait for it, and a timer never has: a weak reference, which a number
@@ -89,7 +89,7 @@ def label(kind: str, number: int | None) -> str:
     return kind if number is None else f"{kind} {number}"
 
 
-def waiters(found: Found) -> int | None:
+def waiters(found: AwaitedObject) -> int | None:
     """How many wait for the object by its own count; None if it does not count them."""
     thing, kind = found.awaited, found.seen.kind
     if kind == "Queue.join":
@@ -100,7 +100,7 @@ def waiters(found: Found) -> int | None:
     return len(getattr(thing, attribute) or ())
 
 
-def numbered_label(found: Found, ledger: object = None) -> str:
+def numbered_label(found: AwaitedObject, ledger: object = None) -> str:
     """``Lock 3``; empty if the object has no number."""
     known = number(found, ledger)
     return "" if known is None else label(found.kind, known)
@@ -114,7 +114,7 @@ def kind_of(thing: Any) -> str:
     return "future" if asyncio.isfuture(thing) else "other"
 
 
-def _awaited(seen: waits.Seen) -> tuple[str, Any]:
+def _awaited(seen: waits.RawWait) -> tuple[str, Any]:
     """Kind and object. The kind is empty if the object's type tells it."""
     if seen.rule is not None:
         try:
@@ -128,7 +128,7 @@ def _awaited(seen: waits.Seen) -> tuple[str, Any]:
     return "", wait_rules.behind(waiter)
 
 
-def _of_rule(seen: waits.Seen, thing: Any) -> tuple[str, Any]:
+def _of_rule(seen: waits.RawWait, thing: Any) -> tuple[str, Any]:
     kind = seen.kind
     if kind == "sleeping":
         return "timer", thing

@@ -16,7 +16,7 @@ from qcfeed.diagnostics import awaited, awaiters, thread_pools, waits
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.lock_holders import NO_HOLDERS
-from qcfeed.diagnostics.object_rows import MAX_LOCATIONS, Group, ObjectRow, describe_groups
+from qcfeed.diagnostics.object_rows import MAX_LOCATIONS, ObjectGroup, ObjectRow, describe_groups
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import LiveTaskScan, by_site
 from qcfeed.diagnostics.site import Site
@@ -215,18 +215,18 @@ class _Look:
     def _once(self, value: Any) -> Any:
         return self._shared.setdefault(value, value)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ObjectGroup]:
         """A group for each object with several waiters, and one for all others of a kind and function."""
-        found: dict[Any, Group] = {}
+        found: dict[Any, ObjectGroup] = {}
         for some in self._ledger.turns.slices(list(self._tasks)):
             for key in some:
                 self._add_to_group(found, key)
         return list(found.values())
 
-    def _add_to_group(self, found: dict[Any, Group], key: int) -> None:
+    def _add_to_group(self, found: dict[Any, ObjectGroup], key: int) -> None:
         tasks, own = self._tasks[key], self._keys[key]
         is_shared = key > 0 and self._seen[key] > 1
-        group = found.setdefault(key if is_shared else own, Group(own[0], self._first[key]))
+        group = found.setdefault(key if is_shared else own, ObjectGroup(own[0], self._first[key]))
         group.tasks += tasks
         if key > 0:
             group.objects += 1 if is_shared else tasks

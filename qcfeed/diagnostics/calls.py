@@ -9,11 +9,11 @@ from types import CodeType
 
 from qcfeed.diagnostics.ended_task import Cancellation
 from qcfeed.diagnostics.site import Frames, line_at, location_of, short_path
-from qcfeed.diagnostics.stacks import Frame
+from qcfeed.diagnostics.stacks import StackFrame
 from qcfeed.diagnostics.task_info import TaskInfo
 
 
-def of_spawn(info: TaskInfo) -> list[Frame]:
+def of_spawn(info: TaskInfo) -> list[StackFrame]:
     """The calls that led to a task's spawn, innermost last; empty if they were not kept."""
     kept = reversed(getattr(info, "spawned_by", ()))
     return of_lines((code, line_at(code, lasti)) for code, lasti in kept)
@@ -24,10 +24,10 @@ def of_cancel(cancels: Cancellation) -> str:
     return f"{location_of(cancels.code, cancels.lasti)} ({cancels.code.co_qualname})"
 
 
-def of_lines(calls: Iterable[tuple[CodeType, int]]) -> list[Frame]:
+def of_lines(calls: Iterable[tuple[CodeType, int]]) -> list[StackFrame]:
     """Calls with their source lines, as the files have them now. Cost: 5 us per call."""
     return [
-        Frame(
+        StackFrame(
             file=short_path(code.co_filename),
             line=line,
             function=code.co_qualname,

@@ -32,7 +32,7 @@ _TLS = "_SSLProtocolTransport"
 _PEER_CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
-class ConnectionState(Enum):
+class HeldConnectionState(Enum):
     """``PEER_CLOSED``: the peer has closed its end or has vanished with an error (CLOSE_WAIT in TCP).
     ``CLOSED``: the program has closed it, and still holds the object."""
 
@@ -43,7 +43,7 @@ class ConnectionState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class HeldConnection:
     """A connection that a task holds.
 
     ``number``: its identity while it lives (object_numbers.py); tasks that hold the same one share it.
@@ -53,11 +53,11 @@ class Connection:
 
     number: int | None
     peer: str
-    state: ConnectionState
+    state: HeldConnectionState
     distance: int
 
 
-def connections(task: AnyTask | None) -> list[Connection]:
+def connections(task: AnyTask | None) -> list[HeldConnection]:
     """The connections that a task's coroutines hold, the nearest first. Not: listening sockets.
 
     It follows DEPTH attributes, MAX_OBJECTS objects, and no large container (references.MAX_ITEMS); it finds
@@ -113,11 +113,11 @@ def _end_below(protocol: Any) -> Any:
     return next((end for each in below if (end := _end_of(each)) is not None), None)
 
 
-def _describe(end: Any, distance: int) -> Connection | None:
+def _describe(end: Any, distance: int) -> HeldConnection | None:
     """None for a socket that is no connection: one that listens, or is not connected yet."""
     if not issubclass(type(end), socket.socket):
         peer, state = _of_uvloop(end)
-        return Connection(number_of(end), peer, state, distance)
+        return HeldConnection(number_of(end), peer, state, distance)
     fd = socket.socket.fileno(end)
     state = _state(fd)
     peer = ""
@@ -125,17 +125,17 @@ def _describe(end: Any, distance: int) -> Connection | None:
         try:
             peer = address(socket.socket.getpeername(end))
         except OSError:  # it listens, is not connected yet, or its peer has reset it
-            if state is not ConnectionState.PEER_CLOSED or not _is_bound(end):
+            if state is not HeldConnectionState.PEER_CLOSED or not _is_bound(end):
                 return None
-    return Connection(number_of(end), peer, state, distance)
+    return HeldConnection(number_of(end), peer, state, distance)
 
 
-def _of_uvloop(transport: Any) -> tuple[str, ConnectionState]:
+def _of_uvloop(transport: Any) -> tuple[str, HeldConnectionState]:
     try:
         fd = transport.get_extra_info("socket").fileno()
         return address(transport.get_extra_info("peername")), _state(fd)
     except Exception:  # noqa: BLE001 - its handle may be closed at any moment
-        return "", ConnectionState.UNKNOWN
+        return "", HeldConnectionState.UNKNOWN
 
 
 def _is_bound(end: socket.socket) -> bool:
@@ -147,17 +147,17 @@ def _is_bound(end: socket.socket) -> bool:
     return isinstance(name, tuple) and name[1] != 0
 
 
-def _state(fd: int) -> ConnectionState:
+def _state(fd: int) -> HeldConnectionState:
     """Cost: one system call, 1 us."""
     if fd < 0:
-        return ConnectionState.CLOSED
+        return HeldConnectionState.CLOSED
     try:
         poll = select.poll()
         poll.register(fd, _PEER_CLOSED)
         events = poll.poll(0)
     except (OSError, AttributeError):
-        return ConnectionState.UNKNOWN
+        return HeldConnectionState.UNKNOWN
     mask = events[0][1] if events else 0
     if mask & select.POLLNVAL:
-        return ConnectionState.CLOSED
-    return ConnectionState.PEER_CLOSED if mask & _PEER_CLOSED else ConnectionState.OPEN
+        return HeldConnectionState.CLOSED
+    return HeldConnectionState.PEER_CLOSED if mask & _PEER_CLOSED else HeldConnectionState.OPEN

@@ -12,8 +12,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain, waits
-from qcfeed.diagnostics.connections import ConnectionState, connections
-from qcfeed.diagnostics.loops_in_code import Bounds, bounds
+from qcfeed.diagnostics.connections import HeldConnectionState, connections
+from qcfeed.diagnostics.loops_in_code import LoopBounds, bounds
 from qcfeed.diagnostics.orphans import is_orphan
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import TaskInfo, task_of
@@ -26,10 +26,10 @@ MIN_PAIRS = 2
 """Pairs of examined tasks with the same one, from which it is estimated how many tasks share each."""
 MIN_DIRECTION = 4
 """Connections from which it is told whether the program has opened or accepted them."""
-_SERVES = (ConnectionState.OPEN, ConnectionState.UNKNOWN)
+_SERVES = (HeldConnectionState.OPEN, HeldConnectionState.UNKNOWN)
 
 
-class Kind(Enum):
+class ReasonKind(Enum):
     """What explains that a task is alive; the value is a sentence about all tasks of a group."""
 
     OWNER = "the owner of each is open"
@@ -43,7 +43,7 @@ class Kind(Enum):
     def explains_growth(self) -> bool:
         """Whether it also explains that there are more and more such tasks: demand from outside, or
         tasks that end soon."""
-        return self not in (Kind.OPENED, Kind.LONG_TIMER)
+        return self not in (ReasonKind.OPENED, ReasonKind.LONG_TIMER)
 
 
 class Reason(NamedTuple):
@@ -51,7 +51,7 @@ class Reason(NamedTuple):
     ``by``: the identity of the owner or connection: it explains one task or two, not a thousand.
     ``peer``: the address at the other end of the connection."""
 
-    kind: Kind
+    kind: ReasonKind
     ends_in_s: float | None = None
     by: int | None = None
     peer: str = ""
@@ -98,7 +98,7 @@ def _with_direction(found: list[Reason | None]) -> list[Reason | None]:
     if len(peers) < MIN_DIRECTION or len(set(peers)) > len(peers) / 2:
         return found
     return [
-        each._replace(kind=Kind.OPENED) if each is not None and each.peer else each
+        each._replace(kind=ReasonKind.OPENED) if each is not None and each.peer else each
         for each in found
     ]
 
@@ -112,7 +112,7 @@ def _possible(info: TaskInfo) -> list[Reason]:
         owner, timer = info.context.owner, _timer(task)
         is_owned = owner is not None and not is_orphan(info)
         return [
-            *([Reason(Kind.OWNER, by=id(owner))] if is_owned else []),
+            *([Reason(ReasonKind.OWNER, by=id(owner))] if is_owned else []),
             *_connections(task),
             *([timer] if timer is not None else []),
         ]
@@ -122,7 +122,7 @@ def _possible(info: TaskInfo) -> list[Reason]:
 
 def _connections(task: AnyTask | None) -> list[Reason]:
     return [
-        Reason(Kind.CONNECTION, by=each.number, peer=each.peer)
+        Reason(ReasonKind.CONNECTION, by=each.number, peer=each.peer)
         for each in connections(task)
         if each.state in _SERVES and each.number is not None
     ]
@@ -136,7 +136,7 @@ def _own(found: list[list[Reason]], total: int) -> set[Reason]:
     """
     shared = Counter(each for some in found for each in some if each.by is not None)
     own: set[Reason] = set()
-    for kind in (Kind.OWNER, Kind.CONNECTION):
+    for kind in (ReasonKind.OWNER, ReasonKind.CONNECTION):
         least = [
             min(
                 (each for each in some if each in shared and each.kind is kind),
@@ -163,10 +163,10 @@ def _timer(task: AnyTask) -> Reason | None:
     if sleep is not None:
         left = sleep.left_s if left is None else min(left, sleep.left_s)
     if left is None or any(
-        bounds(link) is Bounds.UNKNOWN for link in links if _is_of_program(link)
+        bounds(link) is LoopBounds.UNKNOWN for link in links if _is_of_program(link)
     ):
         return None
-    return Reason(Kind.LONG_TIMER if left > LONG_S else Kind.TIMER, left)
+    return Reason(ReasonKind.LONG_TIMER if left > LONG_S else ReasonKind.TIMER, left)
 
 
 def _is_of_program(link: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qcfeed.diagnostics.findings import Certainty, Finding
-from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.history import LocationSeries
 from qcfeed.diagnostics.observations import Observations, UntrackedTasks
 from qcfeed.diagnostics.trend import Trend, trend
 
@@ -62,7 +62,7 @@ def untracked(seen: Observations) -> Iterator[Finding]:
         )
 
 
-def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
+def _climb(series: LocationSeries, times: Sequence[float], span: int) -> Finding | None:
     live = series.live[-span:]
     seen = _trend(live)
     if seen is None:

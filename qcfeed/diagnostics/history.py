@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class Series:
+class LocationSeries:
     """The counts of one location in the last ``len(live)`` snapshots, oldest first."""
 
     location: str
@@ -34,12 +34,12 @@ class Series:
             values.append(getattr(row, name))
             del values[:-keep]
 
-    def copy(self) -> Series:
+    def copy(self) -> LocationSeries:
         columns = (self.live[:], self.spawned[:], self.destroyed[:])
-        return Series(self.location, self.function, *columns)
+        return LocationSeries(self.location, self.function, *columns)
 
 
-class History:
+class SnapshotHistory:
     """The snapshots of the last hour, limited in time and in locations. From any thread.
 
     It follows the locations with the most live tasks. A location that falls behind 512 others is
@@ -53,7 +53,7 @@ class History:
         self._points = points
         self._locations = locations
         self._at: deque[float] = deque(maxlen=points)
-        self._series: dict[Key, Series] = {}
+        self._series: dict[Key, LocationSeries] = {}
         self._lock = threading.Lock()
 
     def note(self, now: float, rows: Iterable[LocationCounts]) -> None:
@@ -69,7 +69,7 @@ class History:
             before, self._series = self._series, {}
             for row in followed:
                 key = (row.location, row.function)
-                series = self._series[key] = before.get(key) or Series(*key)
+                series = self._series[key] = before.get(key) or LocationSeries(*key)
                 series.add(row, self._points)
 
     def times(self) -> list[float]:
@@ -77,7 +77,7 @@ class History:
         with self._lock:
             return list(self._at)
 
-    def series(self) -> list[Series]:
+    def series(self) -> list[LocationSeries]:
         """Copies of all series. Cost: 10 us per location when full."""
         with self._lock:
             return [series.copy() for series in self._series.values()]

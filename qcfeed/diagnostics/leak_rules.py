@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.diagnostics.demand import Kind
+from qcfeed.diagnostics.demand import ReasonKind
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Observations, Survivors
@@ -61,11 +61,11 @@ def explained(seen: Observations) -> Iterator[str]:
             continue
         if tasks.parents is not None:
             parents = tasks.parents.location
-            yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {parents}"
+            yield f"{tasks.location}: {rate}; {ReasonKind.PARENT.value}, created at {parents}"
         elif tasks.reason is not None and tasks.reason.kind.explains_growth:
             yield f"{tasks.location}: {rate}; {tasks.reason.kind.value}"
     if seen.untracked.are_explained and seen.untracked.counts[-1:] != [0]:
-        yield f"{seen.untracked.counts[-1]:,} untracked tasks: {Kind.CONNECTION.value}"
+        yield f"{seen.untracked.counts[-1]:,} untracked tasks: {ReasonKind.CONNECTION.value}"
     known = {tasks.location for tasks in seen.survivors}
     for location, reason in seen.explained.items():
         if location not in known:

@@ -30,7 +30,7 @@ from qcfeed.diagnostics.self_check import SelfCheck
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 from qcfeed.diagnostics.task_context import Closable, Owner, owned_by
 from qcfeed.diagnostics.task_context import current_context as _current_context
-from qcfeed.diagnostics.task_info import Task, TaskRecord, TaskRef, info_of, to_record
+from qcfeed.diagnostics.task_info import LedgerTask, TaskRecord, TaskRef, info_of, to_record
 from qcfeed.diagnostics.turns import ReaderTurns
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Site", "TaskRecord", "owned_by"]
@@ -206,8 +206,8 @@ class Ledger:
 
     def is_tracked(self, task: AnyTask) -> bool:
         """Whether the ledger has recorded the task, or is about to. Cost: 0.1 us for its own tasks."""
-        # Another thread can see a Task in the moment before the factory has set its site.
-        is_new = type(task) is Task and getattr(task, "site", None) is None
+        # Another thread can see a task in the moment before the factory has set its site.
+        is_new = type(task) is LedgerTask and getattr(task, "site", None) is None
         return is_new or info_of(task, self) is not None
 
     def foreign(self) -> list[TaskRecord]:
@@ -263,7 +263,7 @@ class Ledger:
         except Exception as error:  # noqa: BLE001
             self.give_up(error)
             return _plain(loop, coro, kwargs)
-        task = Task(coro, loop=loop, **kwargs)
+        task = LedgerTask(coro, loop=loop, **kwargs)
         # In asyncio's debug mode: drop the ledger's own frames from the traceback of the creation.
         if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
             del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
@@ -272,7 +272,7 @@ class Ledger:
         task.context = _current_context.get()
         spawner = _current_task(loop)
         try:
-            task.parent = spawner.serial if type(spawner) is Task else None
+            task.parent = spawner.serial if type(spawner) is LedgerTask else None
         except AttributeError:  # the spawner runs eagerly, in its first step, and has no serial yet
             task.parent = None
         task.open = True

@@ -43,7 +43,7 @@ some lists and tuples."""
 Flow = Mapping[int, set[int]]
 
 
-class Bounds(Enum):
+class LoopBounds(Enum):
     """``NO_LOOP``: it is in no loop. ``ROUNDS``: only in loops that have few rounds left.
     ``UNKNOWN``: in a ``while`` loop or another one whose end cannot be seen."""
 
@@ -59,19 +59,19 @@ class Around(NamedTuple):
     others: bool
 
 
-def bounds(link: Any) -> Bounds:
+def bounds(link: Any) -> LoopBounds:
     """In what kind of loop a suspended link of an await chain is.
 
     Cost: 2 us, some milliseconds once per place in the code, and 150-180 bytes that stay with the link (chain.frame).
     """
     code, frame = chain.code(link), chain.frame(link)
     if code is None or frame is None or chain.is_compiled(link):
-        return Bounds.UNKNOWN
+        return LoopBounds.UNKNOWN
     around = loops_around(code, frame.f_lasti)
     if around == Around(0, others=False):
-        return Bounds.NO_LOOP
+        return LoopBounds.NO_LOOP
     bounded = sum(_ends_soon(each) for each in chain.held(link))
-    return Bounds.ROUNDS if bounded >= around.fors and not around.others else Bounds.UNKNOWN
+    return LoopBounds.ROUNDS if bounded >= around.fors and not around.others else LoopBounds.UNKNOWN
 
 
 @lru_cache(1024)

@@ -25,7 +25,7 @@ LEAST = 262_144
 """Bytes from which an object in which memory accumulates is named."""
 
 
-class Bounds(NamedTuple):
+class WalkLimits(NamedTuple):
     """How much is looked at, and told."""
 
     objects: int = MAX_NODES
@@ -38,7 +38,7 @@ class Bounds(NamedTuple):
     """Types that are listed; the others are one row."""
 
 
-BOUNDS = Bounds()
+BOUNDS = WalkLimits()
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class MemoryReport:
 def take(
     ledger: Ledger,
     stores: Stores | None = None,
-    bounds: Bounds = BOUNDS,
+    bounds: WalkLimits = BOUNDS,
 ) -> MemoryReport:
     """Look at the memory of the program, from any thread, in slices that let the loop run.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from qcfeed.diagnostics import awaited, chain, wait_rules, waits
 from qcfeed.diagnostics.abandoned import is_rescued
-from qcfeed.diagnostics.awaited import Found
+from qcfeed.diagnostics.awaited import AwaitedObject
 from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.snapshot import coroutine
@@ -84,7 +84,7 @@ class World:
     referrers: Mapping[int, list[AnyTask]] = field(default_factory=dict)
 
 
-def holders_of(found: Found, world: World) -> tuple[tuple[Holder, ...], int]:
+def holders_of(found: AwaitedObject, world: World) -> tuple[tuple[Holder, ...], int]:
     """Up to MAX_SHOWN holders of an object, described, oldest first; and how many there are.
 
     Cost: 20 us each.
@@ -99,7 +99,7 @@ def holders_of(found: Found, world: World) -> tuple[tuple[Holder, ...], int]:
     return tuple(describe(each, how, world) for each in tasks[:MAX_SHOWN]), len(tasks)
 
 
-def tasks_behind(found: Found, world: World) -> list[AnyTask]:
+def tasks_behind(found: AwaitedObject, world: World) -> list[AnyTask]:
     """The tasks that hold an object, or that are awaited, oldest first. Cost: 1 us each."""
     thing = found.awaited
     if isinstance(thing, asyncio.Task):
@@ -120,12 +120,12 @@ def _oldest_first(tasks: list[AnyTask], world: World) -> list[AnyTask]:
     return first + tasks[_SORTED:]
 
 
-def path_behind(found: Found, world: World) -> Path:
+def path_behind(found: AwaitedObject, world: World) -> Path:
     """The holders behind the first holder of an object. Cost: 25 us per holder."""
     way: list[AnyTask] = []
     described: list[Holder] = []
     is_certain = True
-    following: Found | None = found
+    following: AwaitedObject | None = found
     while following is not None and len(way) < _MAX_PATH:
         tasks = tasks_behind(following, world)
         if not tasks:
@@ -141,7 +141,7 @@ def path_behind(found: Found, world: World) -> Path:
     return Path(tuple(described))
 
 
-def _has_one_holder(found: Found) -> bool:
+def _has_one_holder(found: AwaitedObject) -> bool:
     """Whether no holder can have been missed. A semaphore may have others, acquired without a block."""
     thing = found.awaited
     if isinstance(thing, asyncio.Semaphore):
@@ -168,5 +168,5 @@ def describe(task: AnyTask, how: str, world: World) -> Holder:
     )
 
 
-def _how(found: Found) -> str:
+def _how(found: AwaitedObject) -> str:
     return "holds" if isinstance(found.awaited, LOCKS) else "is awaited"

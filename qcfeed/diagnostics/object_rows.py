@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from qcfeed.diagnostics import awaited
-from qcfeed.diagnostics.awaited import Found
+from qcfeed.diagnostics.awaited import AwaitedObject
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders, find_holders
 from qcfeed.diagnostics.object_holders import Path, World, path_behind
@@ -30,7 +30,7 @@ _INTRODUCED = {"holds": "held by ", "refers to it": "known to "}
 
 
 @dataclass(slots=True)
-class Group:
+class ObjectGroup:
     """Tasks that become one row. ``ref``: one of them. ``objects``: for how many objects they wait."""
 
     kind: str
@@ -86,12 +86,12 @@ class ObjectRow:
         return f"for example {text}" if self.objects > 1 else text
 
 
-class _Seen(NamedTuple):
+class _GroupExample(NamedTuple):
     """A group, one of its tasks, and the object that this task waits for now."""
 
-    group: Group
+    group: ObjectGroup
     task: AnyTask
-    found: Found
+    found: AwaitedObject
 
     @property
     def is_one_object(self) -> bool:
@@ -99,7 +99,7 @@ class _Seen(NamedTuple):
 
 
 def describe_groups(
-    ledger: Ledger, groups: list[Group], pools: list[ThreadPool], others: list[TaskRef]
+    ledger: Ledger, groups: list[ObjectGroup], pools: list[ThreadPool], others: list[TaskRef]
 ) -> tuple[list[ObjectRow], World]:
     """One row per group, in the same order, and what was found out for that.
 
@@ -118,7 +118,7 @@ def describe_groups(
     return rows, world
 
 
-def _see(group: Group, pools: list[ThreadPool]) -> _Seen | None:
+def _see(group: ObjectGroup, pools: list[ThreadPool]) -> _GroupExample | None:
     """None if the task has gone on meanwhile, or waits for no object."""
     task = group.ref()
     try:
@@ -127,11 +127,11 @@ def _see(group: Group, pools: list[ThreadPool]) -> _Seen | None:
         return None
     if task is None or found is None or found.kind != group.kind:
         return None
-    return _Seen(group, task, found)
+    return _GroupExample(group, task, found)
 
 
 def _world(
-    ledger: Ledger, seen: list[_Seen], pools: list[ThreadPool], others: list[TaskRef]
+    ledger: Ledger, seen: list[_GroupExample], pools: list[ThreadPool], others: list[TaskRef]
 ) -> World:
     alone = [each.found for each in seen if each.is_one_object]
     is_locked = any(isinstance(each.found.awaited, LOCKS) for each in seen)
@@ -146,14 +146,14 @@ def _world(
     )
 
 
-def _is_without_holder(found: Found, locks: LockHolders | None) -> bool:
+def _is_without_holder(found: AwaitedObject, locks: LockHolders | None) -> bool:
     """Whether it has no holder by its kind, or is a lock whose holder was not found."""
     if isinstance(found.awaited, LOCKS):
         return locks is not None and not locks.of(found.awaited)
     return found.kind in _WITHOUT_HOLDER
 
 
-def _row(group: Group, seen: _Seen | None, world: World) -> ObjectRow:
+def _row(group: ObjectGroup, seen: _GroupExample | None, world: World) -> ObjectRow:
     row = ObjectRow(
         tasks=round(group.tasks),
         objects=round(group.objects),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from qcfeed.diagnostics.demand import Reason
-from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.history import LocationSeries
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.survival import Survival
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
@@ -103,7 +103,7 @@ class Observations:
 
     now: float
     times: list[float] = field(default_factory=list)
-    series: list[Series] = field(default_factory=list)
+    series: list[LocationSeries] = field(default_factory=list)
     orphaned: list[SuspectTasks] = field(default_factory=list)
     stubborn: list[SuspectTasks] = field(default_factory=list)
     survivors: list[Survivors] = field(default_factory=list)

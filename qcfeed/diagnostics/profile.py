@@ -25,7 +25,7 @@ SAMPLE = 2_000
 """Tasks that are sampled, approximately, unless all are asked for."""
 
 
-class Place(NamedTuple):
+class ProfileCall(NamedTuple):
     """One call. ``location``: ``file:line``."""
 
     location: str
@@ -35,8 +35,8 @@ class Place(NamedTuple):
 class Stack(NamedTuple):
     """How a task was spawned and where it waits, outermost call first. ``kind``: what it waits on."""
 
-    spawned: tuple[Place, ...]
-    waiting: tuple[Place, ...]
+    spawned: tuple[ProfileCall, ...]
+    waiting: tuple[ProfileCall, ...]
     kind: str
 
 
@@ -97,13 +97,13 @@ def _stack(ref: TaskRef, by_line: bool) -> Stack | None:
     return Stack(_spawned(info), waiting, waits.kind(task))
 
 
-def _spawned(info: TaskInfo) -> tuple[Place, ...]:
+def _spawned(info: TaskInfo) -> tuple[ProfileCall, ...]:
     """The calls of the spawn if the ledger keeps them, else only the spawn location."""
     places = calls.locations(info) or ((info.site.location, info.site.function),)
-    return tuple(Place(*place) for place in places)
+    return tuple(ProfileCall(*place) for place in places)
 
 
-def _place(link: Any, by_line: bool) -> Place | None:
+def _place(link: Any, by_line: bool) -> ProfileCall | None:
     code = chain.code(link)
     if code is None:
         return None
@@ -112,5 +112,5 @@ def _place(link: Any, by_line: bool) -> Place | None:
 
 
 @lru_cache(1_024)
-def _named(code: CodeType, line: int) -> Place:
-    return Place(f"{short_path(code.co_filename)}:{line}", code.co_qualname)
+def _named(code: CodeType, line: int) -> ProfileCall:
+    return ProfileCall(f"{short_path(code.co_filename)}:{line}", code.co_qualname)

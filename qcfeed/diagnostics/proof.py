@@ -13,7 +13,7 @@ PARTS = 3
 MIN_SAMPLES = 2 * PARTS
 
 
-class Sample(NamedTuple):
+class LocationSample(NamedTuple):
     """The location's counts at one time."""
 
     live: int
@@ -46,7 +46,7 @@ class Proof:
     orphaned: int = 0
 
 
-def judge(samples: Sequence[Sample], min_spawned: int) -> Proof:
+def judge(samples: Sequence[LocationSample], min_spawned: int) -> Proof:
     """Judge evenly spaced samples.
 
     The location leaks if both of the last two samples have orphans, or if the lowest number of live

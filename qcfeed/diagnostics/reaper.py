@@ -24,7 +24,7 @@ _MAX_CHECK_S = 0.05
 
 
 @dataclass(slots=True)
-class Survivor:
+class SurvivingTask:
     """A task that was cancelled and is still alive. ``state``: what it waits on."""
 
     record: TaskRecord
@@ -44,7 +44,7 @@ class Reaping:
     reaped: int = 0
     failed: int = 0
     already_gone: int = 0
-    survivors: list[Survivor] = field(default_factory=list)
+    survivors: list[SurvivingTask] = field(default_factory=list)
     elapsed_s: float = 0.0
 
 
@@ -109,10 +109,10 @@ def _cancel(refs: list[TaskRef], reaping: Reaping) -> list[AnyTask]:
     return cancelled
 
 
-def _survivor(task: AnyTask, why: str = "") -> Survivor:
+def _survivor(task: AnyTask, why: str = "") -> SurvivingTask:
     known = info_of(task)
     assert known is not None  # noqa: S101 - a scan found it
-    return Survivor(to_record(known), why or state(task))
+    return SurvivingTask(to_record(known), why or state(task))
 
 
 def cancel_task(task: AnyTask) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from qcfeed.diagnostics import demand, orphans, snapshot
 from qcfeed.diagnostics.abandoned import IS_RELIABLE, AbandonedTasks
 from qcfeed.diagnostics.growth_rules import MIN_GROWTH
-from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History, Series
+from qcfeed.diagnostics.history import MAX_SNAPSHOTS, LocationSeries, SnapshotHistory
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
@@ -60,7 +60,7 @@ class DiagnosticsSampler:
         its tasks count as orphans. ``on_snapshot`` is called with the time and each snapshot, in the
         sampling thread.
         """
-        self.history = History()
+        self.history = SnapshotHistory()
         self.watchdog = Watchdog(watch)
         self.unretrieved = UnretrievedListener()
         self.failure: str | None = None
@@ -261,7 +261,7 @@ class DiagnosticsSampler:
             yield f"survival of {self._survivors.dropped:,} groups of tasks: only the largest are followed"
 
 
-def _grown_most(series: list[Series]) -> list[str]:
+def _grown_most(series: list[LocationSeries]) -> list[str]:
     """Locations whose tasks have become more in the history, those that have grown most first."""
     grown = {each.location: each.live[-1] - min(each.live) for each in series if each.live}
     return sorted((at for at in grown if grown[at] >= MIN_GROWTH), key=lambda at: -grown[at])[

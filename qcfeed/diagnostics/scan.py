@@ -18,7 +18,7 @@ from qcfeed.diagnostics.long_lists import spare_list
 from qcfeed.diagnostics.registry import SAMPLE
 from qcfeed.diagnostics.site import AnyTask, Site
 from qcfeed.diagnostics.task_info import (
-    Task,
+    LedgerTask,
     TaskInfo,
     TaskRecord,
     TaskRef,
@@ -31,7 +31,7 @@ from qcfeed.diagnostics.turns import ReaderTurns
 SLICE = 250
 """Tasks per slice; a slice takes less than 0.2 ms."""
 
-_OURS = {Task}
+_OURS = {LedgerTask}
 _site = attrgetter("site")
 _serial = attrgetter("serial")
 
@@ -105,7 +105,7 @@ class LiveTaskScan:
         return [refs[n] for n in kept], [task for n in kept if (task := tasks[n]) is not None]
 
     def _is_ours(self, task: AnyTask) -> bool:
-        if type(task) is Task:
+        if type(task) is LedgerTask:
             site = getattr(task, "site", None)
             if site is None:
                 return False  # its task factory is recording it at this moment

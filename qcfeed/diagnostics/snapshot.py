@@ -99,7 +99,7 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     the totals are the sums of the rows.
     """
     reading = LiveTaskScan(ledger)
-    seen = _Seen(ledger)
+    seen = _ScanCounts(ledger)
     for _, some in reading:
         seen.add(some)
     rows: dict[tuple[str, str], LocationCounts] = {}
@@ -121,7 +121,7 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     return snapshot
 
 
-class _Seen:
+class _ScanCounts:
     """What a scan finds that the counters of a site do not tell: the oldest task, the orphans, and how
     many live tasks there are, for the ledger's check of itself."""
 
@@ -188,7 +188,7 @@ def incomplete(ledger: Ledger, now: float) -> list[str]:
     return by_location(ledger, now).totals.incomplete if ledger.incomplete() else []
 
 
-def _add_site(row: LocationCounts, site: Site, seen: _Seen, now: float) -> None:
+def _add_site(row: LocationCounts, site: Site, seen: _ScanCounts, now: float) -> None:
     outcomes, live = site.counts()
     for outcome, number in zip(outcomes._fields, outcomes, strict=True):
         setattr(row, outcome, getattr(row, outcome) + number)

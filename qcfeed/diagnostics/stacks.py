@@ -27,7 +27,7 @@ DEPTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StackFrame:
     """One call. ``file`` is relative to the directory that it was imported from.
 
     ``source``: the text of the line as the file has it now; None for code from ``exec``, compiled code
@@ -44,7 +44,7 @@ class Frame:
 
 
 @dataclass(slots=True)
-class ThreadStack:
+class CapturedStack:
     """The calls of one thread, innermost last. ``dropped``: outer calls that are left out.
 
     ``task``: the task that runs in it, if any.
@@ -53,12 +53,12 @@ class ThreadStack:
     name: str
     ident: int
     daemon: bool
-    stack: list[Frame] = field(default_factory=list)
+    stack: list[StackFrame] = field(default_factory=list)
     dropped_frames: int = 0
     running_task: AnyTask | None = None
 
 
-def threads() -> list[ThreadStack]:
+def threads() -> list[CapturedStack]:
     """Every thread that runs Python code, the main thread first, then by thread number.
 
     Threads that never ran Python code are not seen; threads that Python did not start have no name.
@@ -75,7 +75,7 @@ def threads() -> list[ThreadStack]:
         thread = known.get(ident)
         calls = taken[ident]
         found.append(
-            ThreadStack(
+            CapturedStack(
                 name=thread.name if thread else "?",
                 ident=ident,
                 daemon=thread.daemon if thread else True,
@@ -87,7 +87,7 @@ def threads() -> list[ThreadStack]:
     return found
 
 
-def task_stack(task: AnyTask) -> list[Frame]:
+def task_stack(task: AnyTask) -> list[StackFrame]:
     """The await chain of a task, outermost first; for a running task also the calls that it is in.
 
     From any thread. Never raises: a task that cannot be read has no frames. Cost: 5 us per frame; the
@@ -152,7 +152,7 @@ def _loops(calls: list[tuple[FrameType, int]]) -> Iterator[asyncio.AbstractEvent
                 yield loop
 
 
-def _further(outermost: FrameType | None) -> list[Frame]:
+def _further(outermost: FrameType | None) -> list[StackFrame]:
     """The calls that a running coroutine has made."""
     for innermost in sys._current_frames().values():  # noqa: SLF001
         calls = _outwards(innermost)
@@ -162,7 +162,7 @@ def _further(outermost: FrameType | None) -> list[Frame]:
     return []
 
 
-def _of_link(link: Any) -> Frame | None:
+def _of_link(link: Any) -> StackFrame | None:
     code = chain.code(link)
     if code is None:
         return None
@@ -171,12 +171,12 @@ def _of_link(link: Any) -> Frame | None:
     return _frame(code, line, frame.f_globals if frame is not None else None)
 
 
-def _of_frame(frame: FrameType, line: int) -> Frame:
+def _of_frame(frame: FrameType, line: int) -> StackFrame:
     return _frame(frame.f_code, line, frame.f_globals)
 
 
-def _frame(code: CodeType, line: int, names: dict[str, Any] | None) -> Frame:
+def _frame(code: CodeType, line: int, names: dict[str, Any] | None) -> StackFrame:
     linecache.checkcache(code.co_filename)
     # linecache finds the module's loader in its globals; a loader can read from a zip file.
     source = linecache.getline(code.co_filename, line, names).strip()
-    return Frame(short_path(code.co_filename), line, code.co_qualname, source or None)
+    return StackFrame(short_path(code.co_filename), line, code.co_qualname, source or None)

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from qcfeed.diagnostics import abandoned, by_object, demand, snapshot, waits
-from qcfeed.diagnostics.connections import ConnectionState, connections
+from qcfeed.diagnostics.connections import HeldConnectionState, connections
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Parents, Survivors
@@ -38,7 +38,7 @@ _SERIALS = 5
 _KINDS = 3
 
 
-class Group:
+class WatchedGroup:
     """The tasks of one location that run one coroutine function."""
 
     __slots__ = ("_ended_at", "code", "count", "found", "parents", "population", "site")
@@ -94,7 +94,7 @@ class SurvivorWatch:
         self.dropped = 0
         """Groups that were not followed at the last look, because there are too many."""
         self._ledger = ledger
-        self._groups: dict[tuple[Site, int], Group] = {}
+        self._groups: dict[tuple[Site, int], WatchedGroup] = {}
         self._lock = threading.Lock()
 
     def note(self, now: float) -> None:
@@ -167,7 +167,7 @@ class SurvivorWatch:
             key = (info.site, id(code))
             group = groups.get(key)
             if group is None:
-                group = groups[key] = Group(info.site, code)
+                group = groups[key] = WatchedGroup(info.site, code)
             group.count += 1
             serial = info.serial
             if not serial & group.population.mask:
@@ -187,7 +187,11 @@ class SurvivorWatch:
                 del self._groups[key]
 
     def _describe(
-        self, group: Group, survival: Survival, examined: list[TaskRecord], parents: Parents | None
+        self,
+        group: WatchedGroup,
+        survival: Survival,
+        examined: list[TaskRecord],
+        parents: Parents | None,
     ) -> Survivors:
         slices = self._ledger.turns.slices(examined, 1)
         reasons = demand.reasons((record for some in slices for record in some), survival.old)
@@ -233,7 +237,7 @@ def _found(records: Mapping[int, TaskRecord], serials: list[int]) -> list[TaskRe
 
 
 def _parents(
-    group: Group, children: Counter[int], records: Mapping[int, TaskRecord]
+    group: WatchedGroup, children: Counter[int], records: Mapping[int, TaskRecord]
 ) -> Parents | None:
     """The group of the parents if each task has a living parent of its own; else None.
 
@@ -256,7 +260,7 @@ def _waits(records: list[TaskRecord]) -> list[tuple[str, int]]:
 
 def _is_hung_up(record: TaskRecord) -> bool:
     """Whether it holds a connection that its peer has closed."""
-    return any(each.state is ConnectionState.PEER_CLOSED for each in connections(record()))
+    return any(each.state is HeldConnectionState.PEER_CLOSED for each in connections(record()))
 
 
 def _is_unwakeable(record: TaskRecord) -> bool:

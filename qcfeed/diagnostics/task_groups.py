@@ -41,7 +41,7 @@ class EarlierTasks(Protocol):
         """How readers in other threads let the loop run."""
 
 
-class TaskGroup:
+class CoroutineGroup:
     """Tasks that run the same coroutine and wait at the same place.
 
     ``coroutine``: its qualified name. ``location``: the innermost place of the program itself, as
@@ -112,13 +112,14 @@ class Grouping:
             except Exception:  # noqa: BLE001 - task and coroutine classes of the program may raise anything
                 self._found.setdefault((), _Found("?", "unknown")).add([])
 
-    def groups(self) -> list[TaskGroup]:
+    def groups(self) -> list[CoroutineGroup]:
         """The groups so far, the largest first."""
         found = list(self._found.values())
         if self._others.count:
             found.append(self._others)
         groups = [
-            TaskGroup(each.coroutine, *_place(each), each.waiting, each.count) for each in found
+            CoroutineGroup(each.coroutine, *_place(each), each.waiting, each.count)
+            for each in found
         ]
         return sorted(groups, key=lambda group: -group.count)
 
@@ -148,7 +149,7 @@ class Grouping:
         return made
 
 
-def earlier(ledger: EarlierTasks) -> list[TaskGroup]:
+def earlier(ledger: EarlierTasks) -> list[CoroutineGroup]:
     """The live tasks that existed before a ledger was installed, grouped. From any thread, in slices.
 
     Cost: 1-2 us for each of them.

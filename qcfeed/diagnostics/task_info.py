@@ -1,6 +1,6 @@
 """What the ledger knows about one task.
 
-The ledger's own tasks (``Task``) carry these fields themselves. For tasks of another task factory they
+The ledger's own tasks (``LedgerTask``) carry these fields themselves. For tasks of another task factory they
 are in a ``TaskRecord``, which holds the task weakly. Both have the same fields, so functions that read
 them accept either, as a ``TaskInfo``. Neither keeps a task alive.
 """
@@ -21,7 +21,7 @@ from qcfeed.diagnostics.site import AnyTask, Frames, Site
 from qcfeed.diagnostics.task_context import Labels, Owner, TaskContext
 
 __all__ = [
-    "Task",
+    "LedgerTask",
     "TaskInfo",
     "TaskRecord",
     "TaskRef",
@@ -57,7 +57,7 @@ _FIELDS = tuple(TaskFields.__annotations__)
 classes that both have slots."""
 
 
-class Task(asyncio.Task[Any], TaskFields):
+class LedgerTask(asyncio.Task[Any], TaskFields):
     """asyncio's task with the ledger's fields, which records its own end when it is freed.
 
     A done callback would report the end sooner, but would cost as much again as everything else that
@@ -105,6 +105,10 @@ class Task(asyncio.Task[Any], TaskFields):
         _report(self)
 
 
+# asyncio's messages and every repr() show this name; log filters of programs look for "<Task pending".
+LedgerTask.__name__ = LedgerTask.__qualname__ = "Task"
+
+
 class TaskRecord(weakref.ref[AnyTask], TaskFields):
     """A weak reference to a task, with the task's fields.
 
@@ -134,8 +138,8 @@ class TaskRecord(weakref.ref[AnyTask], TaskFields):
         record_end(self, task)
 
 
-TaskInfo: TypeAlias = Task | TaskRecord
-"""A task or its record. A ``Task`` is a strong reference: keep it for one slice of a scan at most."""
+TaskInfo: TypeAlias = LedgerTask | TaskRecord
+"""A task or its record. A ``LedgerTask`` is a strong reference: keep it for one slice of a scan at most."""
 
 
 def info_of(task: asyncio.Future[Any] | None, ledger: object = None) -> TaskInfo | None:
@@ -143,7 +147,7 @@ def info_of(task: asyncio.Future[Any] | None, ledger: object = None) -> TaskInfo
 
     From any thread. A task that its task factory is recording at this moment counts as unrecorded.
     """
-    if type(task) is Task:
+    if type(task) is LedgerTask:
         site = getattr(task, "site", None)
         if site is not None and (ledger is None or site.ledger is ledger):
             return task
@@ -162,7 +166,7 @@ def _belongs_to(info: TaskRecord, ledger: object) -> bool:
 
 def task_of(info: TaskInfo) -> AnyTask | None:
     """The task itself; None once it was freed."""
-    return info if type(info) is Task else info()  # type: ignore[operator]
+    return info if type(info) is LedgerTask else info()  # type: ignore[operator]
 
 
 def to_record(info: TaskInfo) -> TaskRecord:
@@ -238,7 +242,7 @@ def _ended_task(info: TaskInfo, task: AnyTask, outcome: TaskOutcome) -> EndedTas
     )
 
 
-def _note_cancel(task: Task, frame: Any) -> None:
+def _note_cancel(task: LedgerTask, frame: Any) -> None:
     before = getattr(task, "cancels", None)
     caller = outside(frame)
     try:

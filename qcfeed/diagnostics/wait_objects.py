@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qcfeed.diagnostics import awaited, thread_pools, wait_rules, waits
-from qcfeed.diagnostics.awaited import Found
+from qcfeed.diagnostics.awaited import AwaitedObject
 from qcfeed.diagnostics.object_holders import Holder, World, holders_of
 from qcfeed.diagnostics.object_names import attribute_name, global_names
 from qcfeed.diagnostics.site import AnyTask
@@ -64,7 +64,7 @@ def wait_object(task: AnyTask | None, world: World | None = None) -> WaitObject 
         return None
 
 
-def describe(found: Found, task: AnyTask, world: World) -> WaitObject:
+def describe(found: AwaitedObject, task: AnyTask, world: World) -> WaitObject:
     """Describe the object that ``task`` waits for. May raise. Cost: 20-60 us."""
     links = found.seen.links
     holders, count = holders_of(found, world)
@@ -79,7 +79,7 @@ def describe(found: Found, task: AnyTask, world: World) -> WaitObject:
     )
 
 
-def _state(found: Found, task: AnyTask, world: World) -> str:
+def _state(found: AwaitedObject, task: AnyTask, world: World) -> str:
     thing, seen = found.awaited, found.seen
     pool = next((each for each in world.pools if each.executor is thing), None)
     if pool is not None:

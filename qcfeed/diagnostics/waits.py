@@ -68,7 +68,7 @@ class Sleep(NamedTuple):
     whole_s: float
 
 
-class Seen(NamedTuple):
+class RawWait(NamedTuple):
     """A wait before its details are looked up.
 
     ``kind``: empty if only the future can tell. ``links``: the await chain. ``waiter``: the future at its
@@ -83,7 +83,9 @@ class Seen(NamedTuple):
     link: Any = None
 
 
-_GONE, _ENDED, _RUNNING, _READY = (Seen(kind, []) for kind in ("gone", "ended", "running", "ready"))
+_GONE, _ENDED, _RUNNING, _READY = (
+    RawWait(kind, []) for kind in ("gone", "ended", "running", "ready")
+)
 
 
 def wait(task: AnyTask | None) -> Wait:
@@ -209,7 +211,7 @@ def _count(kinds: Iterable[str]) -> Waits:
     return Waits([*top, ("other", rest)] if rest else top, counted.total())
 
 
-def look(task: AnyTask | None) -> Seen:
+def look(task: AnyTask | None) -> RawWait:
     """What a task waits on, without details; ``kind`` is empty if only the future can tell.
 
     May raise, because task and coroutine classes of the program may raise anything.
@@ -229,11 +231,11 @@ def look(task: AnyTask | None) -> Seen:
     for link in links:
         rule = wait_rules.rule_of(link)
         if rule is not None:
-            return Seen(rule.kind, links, waiter, rule, link)
-    return Seen("", links, waiter)
+            return RawWait(rule.kind, links, waiter, rule, link)
+    return RawWait("", links, waiter)
 
 
-def _told(seen: Seen, task: AnyTask) -> tuple[str, str]:
+def _told(seen: RawWait, task: AnyTask) -> tuple[str, str]:
     """Kind and detail. No detail if the objects are not as the rule expects them."""
     if seen.rule is None:
         return wait_rules.of_future(seen.waiter)

@@ -7,7 +7,7 @@ import time
 from qcfeed.diagnose import certificate
 from qcfeed.doctor.check import Case, CheckFailedError
 from qcfeed.errors import UnreachableError
-from qcfeed.model.status import Status, TlsListening
+from qcfeed.model.status import ServiceStatus, TlsListening
 from qcfeed.net import tls_context
 from qcfeed.net.tls_context import TlsFiles
 
@@ -31,4 +31,4 @@ def _serving(case: Case) -> TlsListening | None:
         case.address()
     except UnreachableError:
         return None
-    return case.answer.listening.tls if isinstance(case.answer, Status) else None
+    return case.answer.listening.tls if isinstance(case.answer, ServiceStatus) else None

@@ -14,7 +14,7 @@ from qcfeed.control import paths
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -71,15 +71,15 @@ class Case:
             raise Skip("the configuration is invalid", "`qcfeed config check`") from error
 
     @property
-    def service(self) -> Status:
+    def service(self) -> ServiceStatus:
         """The status of the service. Raises Skip if none answers or it is an attached program."""
         answer = self.service_or_program
-        if not isinstance(answer, Status):
+        if not isinstance(answer, ServiceStatus):
             raise Skip(f"{answer.instance} is an attached program, which serves no feeds")
         return answer
 
     @property
-    def service_or_program(self) -> Status | Process:
+    def service_or_program(self) -> ServiceStatus | ProgramStatus:
         """The status of the service or attached program. Raises Skip if none answers."""
         try:
             return self.answer
@@ -87,13 +87,13 @@ class Case:
             raise Skip("no service answers", error.hint or "") from error
 
     @functools.cached_property
-    def answer(self) -> Status | Process:
+    def answer(self) -> ServiceStatus | ProgramStatus:
         """The same, requested once. Raises what ControlClient and ``address`` do."""
         client = ControlClient(self.address(), timeout=self.timeout)
         try:
-            return client.get(STATUS, Status)
+            return client.get(STATUS, ServiceStatus)
         except NotFoundError:
-            return client.get(PROCESS, Process)
+            return client.get(PROCESS, ProgramStatus)
 
 
 Check = Callable[[Case], str]

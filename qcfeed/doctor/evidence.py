@@ -6,7 +6,7 @@ import os
 
 from qcfeed.control import evidence_files
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 
 def saved(case: Case) -> str:
@@ -27,6 +27,6 @@ def saved(case: Case) -> str:
         answer = case.service_or_program
     except Skip:
         return text
-    if isinstance(answer, Status) and answer.saved_evidence is not None:
+    if isinstance(answer, ServiceStatus) and answer.saved_evidence is not None:
         text += f"; latest: {answer.saved_evidence.file}"
     return text

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import qcfeed
 from qcfeed import shipped
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 
 _PIP = f"{sys.executable} -m pip install"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([<>=!~,.\s\d]*)")
@@ -122,12 +122,12 @@ def versions(case: Case) -> str:
         answer = case.service_or_program
     except Skip:
         answer = None
-    if isinstance(answer, Status) and answer.version != qcfeed.__version__:
+    if isinstance(answer, ServiceStatus) and answer.version != qcfeed.__version__:
         raise CheckFailedError(
             f"the service runs qcfeed {answer.version}, this is {qcfeed.__version__}",
             hint=f"`{_PIP} qcfeed=={answer.version}`, or restart the service",
         )
-    if not isinstance(answer, Process):
+    if not isinstance(answer, ProgramStatus):
         # serve runs on asyncio's own loop, and attaches aiomonitor without the hook.
         text += "".join(f" (but {each.why})" for each in problems if each.only_attached)
         problems = [each for each in problems if not each.only_attached]

@@ -17,7 +17,7 @@ from qcfeed.diagnose.evidence import DiagnosisThresholds
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import QcfeedError, UnreachableError
 from qcfeed.metrics import memory
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.net import listen
 
 LIMITS = DiagnosisThresholds()
@@ -52,7 +52,7 @@ def _serves(owner: paths.Instance, port: int, timeout: float) -> bool:
     """Whether the instance itself says that it serves quotes at this port: its name proves nothing."""
     client = ControlClient(paths.Address(socket=owner.socket), timeout=timeout)
     try:
-        listening = client.get(STATUS, Status).listening.websocket
+        listening = client.get(STATUS, ServiceStatus).listening.websocket
     except QcfeedError:  # it does not answer, or is an attached program
         return False
     return listening.rpartition(":")[2] == str(port)
@@ -214,7 +214,7 @@ def running(case: Case) -> str:
             f"the event loop has been stuck for {answer.loop_stall_ms / 1000:.0f} s",
             hint=f"`{case.command} stacks`; `qcfeed runbook QcfeedLoopLag`",
         )
-    if isinstance(answer, Status):
+    if isinstance(answer, ServiceStatus):
         if answer.state != "serving":
             raise CheckFailedError(
                 f"the service is {answer.state}", hint=f"`{case.command} status`"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qcfeed.errors import ConfigError, not_found
 
 if TYPE_CHECKING:
-    from qcfeed.model.drills import Drill
+    from qcfeed.model.drills import AvailableDrill
 
 MINUTE = 60.0
 GATEWAY, FEEDER = "gateway", "feeder"
@@ -250,12 +250,12 @@ DRILLS: tuple[DrillSpec, ...] = (
 )
 
 
-def described() -> list[Drill]:
+def described() -> list[AvailableDrill]:
     """All drills as answers list them."""
-    from qcfeed.model.drills import Drill  # imported here: completion needs only the names
+    from qcfeed.model.drills import AvailableDrill  # imported here: completion needs only the names
 
     return [
-        Drill(
+        AvailableDrill(
             name=spec.name,
             breaks=spec.breaks,
             alert_names=list(spec.alerts),

@@ -28,7 +28,7 @@ _MAX_TIME = 64
 _EPOCH_YEAR = 1970
 
 
-class Alert(NamedTuple):
+class PrometheusAlert(NamedTuple):
     """One alert. ``state``: ``firing`` or ``pending``. ``since``: when it became active, in Unix seconds.
     ``value``: the current value of its expression, NaN if the server gives none. ``first``: the command to run first."""
 
@@ -44,7 +44,7 @@ class Alert(NamedTuple):
     annotations: Mapping[str, str]
 
 
-def active(server: Prometheus) -> list[Alert]:
+def active(server: Prometheus) -> list[PrometheusAlert]:
     """Firing and pending alerts: firing ones first, then by how long they have been active.
 
     Raises PrometheusError. Cost: one request.
@@ -94,9 +94,9 @@ def _identity(found: AlertData) -> frozenset[tuple[str, str]]:
     return frozenset((name, value) for name, value in labels if name not in REPLICA_LABELS)
 
 
-def _alert(found: AlertData, now: float) -> Alert:
+def _alert(found: AlertData, now: float) -> PrometheusAlert:
     labels, said = _clipped(found.labels), _clipped(found.annotations)
-    return Alert(
+    return PrometheusAlert(
         name=labels.get("alertname", "(unnamed)"),
         state=found.state[:_MAX_TEXT],
         severity=labels.get("severity", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qcfeed import rfc3339
-from qcfeed.metrics.alerts import FIRING, Alert, active, rules
+from qcfeed.metrics.alerts import FIRING, PrometheusAlert, active, rules
 from qcfeed.metrics.prometheus import Prometheus
 from qcfeed.model.alerts import AlertRow, Alerts
 
@@ -31,7 +31,7 @@ def answer(server: Prometheus) -> Alerts:
     )
 
 
-def _row(alert: Alert, now: float) -> AlertRow:
+def _row(alert: PrometheusAlert, now: float) -> AlertRow:
     return AlertRow(
         name=alert.name,
         state=alert.state,

@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
-from qcfeed.metrics.catalog.metrics import Kind, Metric
+from qcfeed.metrics.catalog.metrics import Metric, MetricKind
 
 
 class BucketCounts(NamedTuple):
@@ -70,11 +70,11 @@ class Exposition:
         return generate_latest(self._registry)
 
 
-_FAMILIES: dict[Kind, Callable[..., Family]] = {
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.HISTOGRAM: HistogramMetricFamily,
-    Kind.DISTRIBUTION: GaugeHistogramMetricFamily,
+_FAMILIES: dict[MetricKind, Callable[..., Family]] = {
+    MetricKind.GAUGE: GaugeMetricFamily,
+    MetricKind.COUNTER: CounterMetricFamily,
+    MetricKind.HISTOGRAM: HistogramMetricFamily,
+    MetricKind.DISTRIBUTION: GaugeHistogramMetricFamily,
 }
 
 

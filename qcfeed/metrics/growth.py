@@ -47,7 +47,7 @@ class Point(NamedTuple):
     spawned: float | None = None
 
 
-class Line(NamedTuple):
+class FittedLine(NamedTuple):
     """A least-squares line. ``slope``: per second. ``r2``: share of the variance that it explains."""
 
     slope: float
@@ -95,7 +95,7 @@ class LocationGrowth(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------- fits
 
 
-def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
+def fit(samples: Sequence[tuple[float, float]]) -> FittedLine | None:
     """The line through (seconds, value) pairs; None for fewer than MIN_SAMPLES or a single instant.
 
     Constant values fit perfectly (r2 is 1). Cost: 1.3 us per sample.
@@ -108,14 +108,14 @@ def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
     if min(x) == max(x):
         return None
     if min(y) == max(y):
-        return Line(0.0, 1.0)
+        return FittedLine(0.0, 1.0)
     try:
         slope = statistics.linear_regression(x, y).slope
-        return Line(slope, min(1.0, statistics.correlation(x, y) ** 2))
+        return FittedLine(slope, min(1.0, statistics.correlation(x, y) ** 2))
     except (
         statistics.StatisticsError
     ):  # values so close together that their squares are 0 in floats
-        return Line(0.0, 1.0)
+        return FittedLine(0.0, 1.0)
 
 
 def restarts(points: Sequence[Point]) -> list[float]:

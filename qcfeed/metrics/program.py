@@ -34,7 +34,7 @@ BY_LOCATION = {
     m.TASKS_ORPHANED: "orphaned",
 }
 """The metrics by spawn location, and the attribute of a snapshot row for each."""
-_COUNTERS = [metric for metric in BY_LOCATION if metric.kind is m.Kind.COUNTER]
+_COUNTERS = [metric for metric in BY_LOCATION if metric.kind is m.MetricKind.COUNTER]
 
 Counts = Counter[Metric]
 

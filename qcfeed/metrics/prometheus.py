@@ -47,7 +47,7 @@ Answer = TypeVar("Answer")
 Data = TypeVar("Data")
 
 
-class Series(NamedTuple):
+class PrometheusSeries(NamedTuple):
     """One series of an answer: (Unix seconds, value), oldest first, without NaN."""
 
     labels: Mapping[str, str]
@@ -86,14 +86,14 @@ class Prometheus:
 
     # ------------------------------------------------------------ queries
 
-    def instant(self, query: str, at: float) -> list[Series]:
+    def instant(self, query: str, at: float) -> list[PrometheusSeries]:
         """The result of an instant query at ``at`` (Unix seconds)."""
         found = self._within(
             lambda timeout: self._server.custom_query(query, {"time": f"{at:.3f}"}, timeout)
         )
         return [_series(each) for each in found]
 
-    def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
+    def range(self, query: str, start: float, end: float, step: float) -> list[PrometheusSeries]:
         """The result of a range query with a value every ``step`` seconds, including both ends."""
         first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
         found = self._within(
@@ -239,9 +239,9 @@ class Prometheus:
 # ---------------------------------------------------------------- what was answered
 
 
-def _series(found: Mapping[str, Any]) -> Series:
+def _series(found: Mapping[str, Any]) -> PrometheusSeries:
     pairs = ((float(at), float(value)) for at, value in found["values"])
-    return Series(
+    return PrometheusSeries(
         found["metric"],
         [(at, value) for at, value in pairs if 0 <= at < _LATEST and math.isfinite(value)],
     )

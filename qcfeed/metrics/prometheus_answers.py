@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct):
     warnings: list[str] | None = None
 
 
-class Answer(msgspec.Struct, Generic[Data]):
+class PrometheusAnswer(msgspec.Struct, Generic[Data]):
     """An answer with its data."""
 
     data: Data | None = None
@@ -101,7 +101,7 @@ class BuildData(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(Envelope)
-_query = msgspec.json.Decoder(Answer[QueryData])
+_query = msgspec.json.Decoder(PrometheusAnswer[QueryData])
 
 
 def check(body: bytes, *, is_query: bool) -> tuple[Envelope, bytes]:
@@ -120,5 +120,5 @@ def check(body: bytes, *, is_query: bool) -> tuple[Envelope, bytes]:
 
 def decode(body: bytes, kind: type[Data]) -> Data:
     """The data of an answer, empty if there is none. Raises msgspec.DecodeError or RecursionError."""
-    data = msgspec.json.decode(body, type=Answer[kind]).data  # type: ignore[valid-type]
+    data = msgspec.json.decode(body, type=PrometheusAnswer[kind]).data  # type: ignore[valid-type]
     return msgspec.convert({}, kind) if data is None else data

@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.model.answer import Answer
 
 
-class Drill(msgspec.Struct, kw_only=True):
+class AvailableDrill(msgspec.Struct, kw_only=True):
     """A drill that can be started.
 
     ``breaks``: what it breaks. ``alert_names``: alerts that fire if it lasts long enough. ``shows``: the
@@ -43,7 +43,7 @@ class Drills(Answer, kw_only=True, tag="qcfeed.drills/2"):
 
     allowed: bool
     active: ActiveDrill | None
-    drills: list[Drill]
+    drills: list[AvailableDrill]
 
 
 class StartDrillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

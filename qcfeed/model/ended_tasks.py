@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
-from qcfeed.model.task_details import Frame
+from qcfeed.model.task_details import CallFrame
 
 
 class EndedQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class Raised(msgspec.Struct, kw_only=True):
     """
 
     error: str
-    stack: list[Frame]
+    stack: list[CallFrame]
     dropped_frames: int = 0
 
 

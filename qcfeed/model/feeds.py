@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.model.answer import Answer
 
 
-class Feed(msgspec.Struct, kw_only=True):
+class FeedStatus(msgspec.Struct, kw_only=True):
     """One symbol's feed. ``demand`` and ``upstream_state`` are those of feed/lifecycle.py."""
 
     symbol: str
@@ -34,7 +34,7 @@ class Feed(msgspec.Struct, kw_only=True):
 
 class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/2"):
     total: int
-    feeds: list[Feed]
+    feeds: list[FeedStatus]
 
 
 class Symbols(Answer, kw_only=True, tag="qcfeed.symbols/1"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
-from qcfeed.model.tasks import TaskGroup
+from qcfeed.model.tasks import GroupedTasks
 
 
 class ProcessLoop(msgspec.Struct, kw_only=True):
@@ -19,7 +19,7 @@ class ProcessLoop(msgspec.Struct, kw_only=True):
     loop: str
     total: int
     held_ms: float
-    groups: list[TaskGroup]
+    groups: list[GroupedTasks]
 
 
 class ProcessTasks(Answer, kw_only=True, tag="qcfeed.process_tasks/1"):

@@ -30,7 +30,7 @@ class LogLine(msgspec.Struct, kw_only=True):
     last_at: str
 
 
-class Log(Answer, kw_only=True, tag="qcfeed.log/2"):
+class LogLines(Answer, kw_only=True, tag="qcfeed.log/2"):
     """The log, oldest line first. ``dropped_lines``: older lines that are not kept or were not requested."""
 
     dropped_lines: int

@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
-from qcfeed.model.task_details import Awaiting, Frame
+from qcfeed.model.task_details import Awaiting, CallFrame
 from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import Location, Task, TaskFilter, TaskTotals
 
@@ -42,8 +42,8 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
     owner: str | None = None
     owner_gone: bool = False
     owner_gone_s: float | None = None
-    stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
-    spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
+    stack: list[CallFrame] | msgspec.UnsetType = msgspec.UNSET
+    spawn_stack: list[CallFrame] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SavedSnapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
-from qcfeed.model.task_details import Frame
+from qcfeed.model.task_details import CallFrame
 
 
 class RunningTask(msgspec.Struct, kw_only=True):
@@ -26,7 +26,7 @@ class ThreadStack(msgspec.Struct, kw_only=True):
     daemon: bool
     watched: bool
     running_task: RunningTask | None
-    stack: list[Frame]
+    stack: list[CallFrame]
     dropped_frames: int = 0
 
 

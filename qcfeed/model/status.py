@@ -95,7 +95,7 @@ class SavedEvidence(msgspec.Struct, kw_only=True):
     why: str
 
 
-class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
+class ServiceStatus(Answer, kw_only=True, tag="qcfeed.status/2"):
     version: str
     state: str
     """``serving`` or ``draining``."""
@@ -141,7 +141,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Of a gateway or feeder: its side of the cluster."""
 
 
-class Process(Answer, kw_only=True, tag="qcfeed.process/2"):
+class ProgramStatus(Answer, kw_only=True, tag="qcfeed.process/2"):
     """The status of a program that uses ``attach()``: it has no feeds. ``attached_s``: since ``attached_at``."""
 
     python: str

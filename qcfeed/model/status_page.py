@@ -17,7 +17,7 @@ class Told(msgspec.Struct, kw_only=True):
     tone: str = "plain"
 
 
-class Figure(msgspec.Struct, kw_only=True):
+class PageFigure(msgspec.Struct, kw_only=True):
     """A number at the top of the page: its name, its value, and what to know beside it."""
 
     name: str
@@ -86,7 +86,7 @@ class StatusPage(Answer, kw_only=True, tag="qcfeed.status_page/1"):
     conclusion: Told
     time_left: Told
     notes: list[Told]
-    figures: list[Figure]
+    figures: list[PageFigure]
     findings: list[FindingText]
     to_recheck: list[FindingText]
     checked: list[tuple[str, str]]

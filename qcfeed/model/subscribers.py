@@ -27,7 +27,7 @@ class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     limit: int = 1000
 
 
-class Subscriber(msgspec.Struct, kw_only=True):
+class SubscriberStatus(msgspec.Struct, kw_only=True):
     """One connection. An ``id`` is never reused while the service runs.
 
     ``name``: of the API key or client certificate, or the subject of the token, that it has authenticated with; null if none.
@@ -61,7 +61,7 @@ class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/2"):
     """Subscribers, largest lag first, then oldest. ``total``: how many match, including those beyond the limit."""
 
     total: int
-    subscribers: list[Subscriber]
+    subscribers: list[SubscriberStatus]
 
 
 class KickRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

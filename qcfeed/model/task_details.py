@@ -45,7 +45,7 @@ class SerialQuery(msgspec.Struct, forbid_unknown_fields=True):
     serial: int
 
 
-class Frame(msgspec.Struct, kw_only=True):
+class CallFrame(msgspec.Struct, kw_only=True):
     """One call: FILE:LINE, the function, and the text of the line if the file can be read."""
 
     location: str
@@ -73,7 +73,7 @@ class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/2"):
     task: Task
     function: str
     """The function that spawned it."""
-    stack: list[Frame]
+    stack: list[CallFrame]
     cancelling: int
     cancels: int = 0
     """How often it was cancelled, whether or not it ended because of that; only for tasks that the ledger created.
@@ -90,7 +90,7 @@ class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/2"):
     owner: str | None
     owner_gone: bool
     owner_gone_s: float | None
-    spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
+    spawn_stack: list[CallFrame] | msgspec.UnsetType = msgspec.UNSET
     skipped: list[str] = msgspec.field(default_factory=list)
 
 
@@ -177,7 +177,7 @@ class SurvivorDetails(Survivor, kw_only=True):
     """A survivor with its stack. ``cancelling``: pending cancellations (``asyncio.Task.cancelling``)."""
 
     cancelling: int
-    stack: list[Frame] = msgspec.field(default_factory=list)
+    stack: list[CallFrame] = msgspec.field(default_factory=list)
 
 
 class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):

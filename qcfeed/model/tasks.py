@@ -89,7 +89,7 @@ class Location(msgspec.Struct, kw_only=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class TaskGroup(msgspec.Struct, kw_only=True):
+class GroupedTasks(msgspec.Struct, kw_only=True):
     """Tasks without a record that run the same coroutine and wait at the same place.
 
     ``location``: where they wait, in the program's own code, as ``file:line``; with several lines if they wait
@@ -114,7 +114,7 @@ class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
     totals: TaskTotals
     locations: list[Location]
     since: str = ""
-    earlier: list[TaskGroup] = msgspec.field(default_factory=list)
+    earlier: list[GroupedTasks] = msgspec.field(default_factory=list)
 
 
 class Task(msgspec.Struct, kw_only=True):

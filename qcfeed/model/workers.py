@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 
 class Worker(msgspec.Struct, kw_only=True):
@@ -28,7 +28,7 @@ class Worker(msgspec.Struct, kw_only=True):
     """The same by reason: it ``ended``, was ``stuck`` and therefore killed, or it was ``requested``."""
     problem: str | None = None
     """Why it ended last, or why it is stuck."""
-    status: Status | None = None
+    status: ServiceStatus | None = None
 
 
 class Workers(Answer, kw_only=True, tag="qcfeed.workers/1"):

@@ -23,7 +23,7 @@ from qcfeed.model.feeds import Feeds
 from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
 from qcfeed.model.orphans import Orphans
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.tasks import TasksByLocation
 
@@ -97,7 +97,7 @@ class Collector:
         self._notes: list[str] = []
         self._unreachable: str | None = None
         self._attached = False
-        self.first_status: Status | None = None
+        self.first_status: ServiceStatus | None = None
 
     def part(
         self, name: str, path: str, kind: type[AnyAnswer], **params: object
@@ -117,11 +117,13 @@ class Collector:
             self._notes += answer.skipped
         return answer
 
-    def status(self) -> tuple[Status | None, Status | Process | None]:
+    def status(self) -> tuple[ServiceStatus | None, ServiceStatus | ProgramStatus | None]:
         """The status of a service twice; for an attached program None and its process."""
         if not self._attached:
             try:
-                status = self._control.get(STATUS, Status) if self._unreachable is None else None
+                status = (
+                    self._control.get(STATUS, ServiceStatus) if self._unreachable is None else None
+                )
             except NotFoundError:
                 self._attached = True
             except QcfeedError as error:
@@ -130,14 +132,16 @@ class Collector:
             else:
                 self.first_status = self.first_status or status
                 return status, status
-        return None, self.part("the process", PROCESS, Process)
+        return None, self.part("the process", PROCESS, ProgramStatus)
 
     def skipped(self) -> list[str]:
         """The parts that failed, each with the reason, and what the rules could not check."""
         return [*(f"{name}: {reason}" for name, reason in self._failed.items()), *self._notes]
 
 
-def sample(now: float, status: Status | None, process: Status | Process) -> Point:
+def sample(
+    now: float, status: ServiceStatus | None, process: ServiceStatus | ProgramStatus
+) -> Point:
     """A status, received at ``now``, as a point for metrics/growth.py."""
     orphans = process.totals.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(

@@ -17,7 +17,7 @@ from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.memory import MemoryUse
 from qcfeed.model.orphans import Orphans
-from qcfeed.model.report import AuditEntries, Configuration, Log, Metrics
+from qcfeed.model.report import AuditEntries, Configuration, LogLines, Metrics
 from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.stacks import Stacks
 from qcfeed.model.subscribers import Subscribers
@@ -73,7 +73,7 @@ def collect(
         version=__version__,
         tasks=part("tasks one by one", routes.TASKS, Tasks, limit=limits.tasks),
         stacks=part("stacks", routes.STACKS, Stacks),
-        log=part("log", routes.LOG, Log, limit=limits.lines),
+        log=part("log", routes.LOG, LogLines, limit=limits.lines),
         actions=part("audit log", routes.AUDIT, AuditEntries, limit=limits.lines),
         config=part("configuration", routes.CONFIG, Configuration),
     )

@@ -18,7 +18,7 @@ from qcfeed.errors import NotFoundError
 from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import GrowthWindow, Point
 from qcfeed.model.diagnosis import Diagnosis
-from qcfeed.model.status import Memory, Process, Status
+from qcfeed.model.status import Memory, ProgramStatus, ServiceStatus
 from qcfeed.model.tasks import TasksByLocation
 from qcfeed.observe.collector import Collector, Control, conclude, sample
 from qcfeed.observe.recent import RecentSnapshots
@@ -67,7 +67,7 @@ class Tracked:
     ``stuck_s``: how long the event loop has been stuck, and ``stack`` where; 0 if it runs.
     """
 
-    process: Status | Process
+    process: ServiceStatus | ProgramStatus
     totals: list[int]
     per_minute: float | None
     span_s: float
@@ -77,9 +77,9 @@ class Tracked:
     health: Health | None = None
 
     @property
-    def status(self) -> Status | None:
+    def status(self) -> ServiceStatus | None:
         """The status of a service; None for an attached program."""
-        return self.process if isinstance(self.process, Status) else None
+        return self.process if isinstance(self.process, ServiceStatus) else None
 
     @property
     def memory(self) -> Memory:
@@ -125,23 +125,25 @@ class Tracker:
             health=self._health,
         )
 
-    def process(self, control: Control) -> Status | Process:
+    def process(self, control: Control) -> ServiceStatus | ProgramStatus:
         """The status of a service, or of an attached program."""
         if not self.attached:
             try:
-                return control.get(STATUS, Status)
+                return control.get(STATUS, ServiceStatus)
             except NotFoundError:
                 self.attached = True
-        return control.get(PROCESS, Process)
+        return control.get(PROCESS, ProgramStatus)
 
     def _restarted(self, by_location: TasksByLocation) -> bool:
         before = self.recent.restarts
         self.recent.add(by_location)
         return self.recent.restarts > before
 
-    def _add_point(self, process: Status | Process) -> None:
+    def _add_point(self, process: ServiceStatus | ProgramStatus) -> None:
         now = self.clock()
-        self._points.append(sample(now, process if isinstance(process, Status) else None, process))
+        self._points.append(
+            sample(now, process if isinstance(process, ServiceStatus) else None, process)
+        )
         while now - self._points[0].at > WINDOW:
             self._points.popleft()
 

@@ -23,10 +23,10 @@ from qcfeed.feed.lifecycle import Demand
 from qcfeed.metrics import memory
 from qcfeed.model import symbol as symbols
 from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feeds, Symbols
-from qcfeed.model.feeds import Feed as FeedAnswer
+from qcfeed.model.feeds import FeedStatus as FeedAnswer
 from qcfeed.model.messages import Band
 from qcfeed.model.orphans import Orphan
-from qcfeed.model.status import Bands, Memory, Status
+from qcfeed.model.status import Bands, Memory, ServiceStatus
 from qcfeed.model.symbol import Symbol
 from qcfeed.model.tasks import TaskTotals
 from qcfeed.server.feed import Feed
@@ -53,14 +53,14 @@ class FeedHandlers:
 
     # ------------------------------------------------------------ status
 
-    def status(self, _: NoQuery) -> Status:
+    def status(self, _: NoQuery) -> ServiceStatus:
         service, hub = self._parts, self._hub
         service.ledger.check.refresh()
         totals = snapshot.by_location(service.ledger, time.monotonic()).totals
         health = hub.upstream.health()
         feeds, subscriptions = len(hub.feeds), hub.subscriptions
         bound = memory.limit()
-        return Status(
+        return ServiceStatus(
             version=__version__,
             state="draining" if service.gateway.draining else "serving",
             drill=service.drill(),

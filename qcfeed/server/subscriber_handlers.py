@@ -19,9 +19,9 @@ from qcfeed.model.subscribers import (
     SYMBOLS_SHOWN,
     Kicked,
     KickRequest,
-    Subscriber,
     Subscribers,
     SubscribersQuery,
+    SubscriberStatus,
 )
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import connection_snapshots
@@ -69,7 +69,7 @@ class SubscriberHandlers:
             for batch in self._ledger.turns.slices(found[:most])
             for each in batch
         ]
-        return Subscribers(total=len(found), subscribers=cast("list[Subscriber]", rows))
+        return Subscribers(total=len(found), subscribers=cast("list[SubscriberStatus]", rows))
 
     def _matching(
         self, wanted: _Filter
@@ -155,9 +155,9 @@ def _filter(query: SubscribersQuery) -> _Filter:
     return _Filter(ids, query.slow, symbol, query.unanswered_s)
 
 
-def _row(connection: WebSocketConnection, now: float) -> Subscriber:
+def _row(connection: WebSocketConnection, now: float) -> SubscriberStatus:
     snapshot = connection_snapshots.snapshot(connection, now)
-    return Subscriber(
+    return SubscriberStatus(
         id=snapshot.serial,
         peer=snapshot.peer,
         name=snapshot.name,

@@ -15,7 +15,7 @@ import msgspec
 from qcfeed.control.routes import FEEDS, STATUS, SUBSCRIBERS
 from qcfeed.errors import QcfeedError, TimedOutError
 from qcfeed.model.feeds import Feeds
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.observe.collector import Control
 from qcfeed.observe.tracker import Tracker
@@ -97,7 +97,7 @@ class PageSource:
             tracked = self._tracker.refresh(control)
             page = view.page(
                 tracked,
-                tracked.status or control.get(STATUS, Status),
+                tracked.status or control.get(STATUS, ServiceStatus),
                 self._tracker.recent.trends(),
                 control.get(FEEDS, Feeds),
                 control.get(SUBSCRIBERS, Subscribers, limit=tables.ROWS),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qcfeed.formats import NOTHING, age, clock, count, plural, printable, rate, signed, size
-from qcfeed.model.feeds import Feed, Feeds
+from qcfeed.model.feeds import Feeds, FeedStatus
 from qcfeed.model.messages import Band
 from qcfeed.model.status_page import PageCell, PageColumn, PageTable
-from qcfeed.model.subscribers import Subscriber, Subscribers
+from qcfeed.model.subscribers import Subscribers, SubscriberStatus
 from qcfeed.observe.recent import LocationTrend
 from qcfeed.observe.words import Tone
 
@@ -95,7 +95,7 @@ def feeds(answer: Feeds) -> PageTable:
     )
 
 
-def _feed(feed: Feed) -> list[PageCell]:
+def _feed(feed: FeedStatus) -> list[PageCell]:
     waiting = feed.last_quote_at is None and feed.band == Band.LIVE
     return [
         _cell(feed.symbol),
@@ -135,7 +135,7 @@ def subscribers(answer: Subscribers) -> PageTable:
     )
 
 
-def _subscriber(each: Subscriber, *, named: bool) -> list[PageCell]:
+def _subscriber(each: SubscriberStatus, *, named: bool) -> list[PageCell]:
     return [
         _cell(each.peer),
         *([_cell(each.name or NOTHING)] if named else []),
@@ -148,7 +148,7 @@ def _subscriber(each: Subscriber, *, named: bool) -> list[PageCell]:
     ]
 
 
-def _symbols(each: Subscriber) -> str:
+def _symbols(each: SubscriberStatus) -> str:
     shown = each.symbols[:SYMBOLS_SHOWN]
     more = each.held - len(shown)
     return " ".join([*shown, *([f"+{count(more)}"] if more else [])])

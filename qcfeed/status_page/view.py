@@ -11,10 +11,10 @@ from qcfeed.metrics.growth import Point
 from qcfeed.model import thresholds
 from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.feeds import Feeds
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.status_page import (
-    Figure,
     FindingText,
+    PageFigure,
     PageSeries,
     StatusPage,
     Told,
@@ -34,7 +34,7 @@ MAX_POINTS = 240
 
 def page(
     tracked: Tracked,
-    status: Status,
+    status: ServiceStatus,
     locations: Sequence[LocationTrend],
     feeds: Feeds,
     subscribers: Subscribers,
@@ -74,7 +74,7 @@ def _told(said: Said) -> Told:
     return Told(text=printable(said.text), tone=said.tone.value)
 
 
-def _identity(status: Status, restarts: int) -> str:
+def _identity(status: ServiceStatus, restarts: int) -> str:
     restarted = f", restarted {plural(restarts, 'time')}" if restarts else ""
     return (
         f"{status.instance}, pid {status.pid}, up {age(status.uptime_s)}, {status.state}{restarted},"
@@ -134,39 +134,39 @@ def _labelled(label: str, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 # ------------------------------------------------------------ figures
 
 
-def _figures(tracked: Tracked, status: Status) -> Iterator[Figure]:
+def _figures(tracked: Tracked, status: ServiceStatus) -> Iterator[PageFigure]:
     totals, memory, bands = status.totals, status.memory, status.staleness
     share = memory.resident_bytes / max(1, memory.limit_bytes)
-    yield Figure(
+    yield PageFigure(
         name="memory",
         value=size(memory.resident_bytes),
         beside=f"{share:.0%} of {size(memory.limit_bytes)}",
         tone=_bad(share >= thresholds.MEMORY_SHARE),
     )
     net = "" if tracked.per_minute is None else f"{signed(tracked.per_minute)}/min"
-    yield Figure(name="tasks", value=count(totals.live), beside=net)
+    yield PageFigure(name="tasks", value=count(totals.live), beside=net)
     orphaned = totals.orphaned + status.orphaned_subscriptions
-    yield Figure(name="orphaned", value=count(orphaned), tone=_bad(orphaned > 0))
+    yield PageFigure(name="orphaned", value=count(orphaned), tone=_bad(orphaned > 0))
     old = bands.stale + bands.very_stale + bands.dead
-    yield Figure(
+    yield PageFigure(
         name="feeds",
         value=count(status.feed_count),
         beside=f"{count(old)} stale",
         tone=_bad(bands.dead > 0) if not old or bands.dead else "watch",
     )
-    yield Figure(
+    yield PageFigure(
         name="subscriptions",
         value=count(status.subscriptions),
         beside=plural(status.connections, "connection"),
     )
     up = status.upstream_connected
-    yield Figure(
+    yield PageFigure(
         name="upstream",
         value="connected" if up else "DOWN",
         beside=printable(status.upstream),
         tone=_bad(not up),
     )
-    yield Figure(name="loop lag", value=milliseconds(status.loop_lag_ms))
+    yield PageFigure(name="loop lag", value=milliseconds(status.loop_lag_ms))
 
 
 def _bad(is_bad: bool) -> str:
@@ -176,7 +176,7 @@ def _bad(is_bad: bool) -> str:
 # ------------------------------------------------------------ timeline
 
 
-def _timeline(health: Health | None, status: Status) -> Iterator[PageSeries]:
+def _timeline(health: Health | None, status: ServiceStatus) -> Iterator[PageSeries]:
     if health is None or len(health.history) < 2:
         return
     points = _thinned(health.history)

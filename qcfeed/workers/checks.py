@@ -11,7 +11,7 @@ from qcfeed.control import paths, routes
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import QcfeedError
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 TIMEOUT = 2.0
 """Seconds that a process has to answer."""
@@ -43,7 +43,7 @@ class Checks:
             loop = asyncio.get_running_loop()
             try:
                 status = await loop.run_in_executor(
-                    self._threads, lambda: client.get(routes.STATUS, Status)
+                    self._threads, lambda: client.get(routes.STATUS, ServiceStatus)
                 )
             finally:
                 client.abort()  # if this task was cancelled, the thread must not go on

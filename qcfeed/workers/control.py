@@ -12,7 +12,7 @@ from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import NotFoundError, QcfeedError
 from qcfeed.model.feeds import CancelFeedsRequest
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
 from qcfeed.workers.checks import TIMEOUT
 from qcfeed.workers.member import RUNNING, Member
@@ -78,7 +78,7 @@ def _worker(member: Member) -> Worker:
     if member.role != BROKER and member.state in (*RUNNING, "stopping"):
         try:
             address = Address(socket=paths.socket_path(member.name))
-            status = ControlClient(address, timeout=TIMEOUT).get(routes.STATUS, Status)
+            status = ControlClient(address, timeout=TIMEOUT).get(routes.STATUS, ServiceStatus)
         except QcfeedError as error:
             problem = problem or error.message
     return Worker(

@@ -14,7 +14,7 @@ from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import STATUS, SUBSCRIBERS
 from qcfeed.diagnose.verdict import diagnose
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from tests.chaos.clients import Client
 from tests.chaos.reader import LIVE
@@ -101,7 +101,7 @@ class World:
         assert sorted(len(each.subscribers) for each in gateway.connections) == expected
         assert hub.subscriptions == sum(expected) + len(self.lost)
         status, rows = await self.control(
-            lambda asked: (asked.get(STATUS, Status), asked.get(SUBSCRIBERS, Subscribers))
+            lambda asked: (asked.get(STATUS, ServiceStatus), asked.get(SUBSCRIBERS, Subscribers))
         )
         assert sorted(row.held for row in rows.subscribers) == expected
         assert status.orphaned_subscriptions == len(self.lost)

@@ -21,7 +21,7 @@ from qcfeed.control.paths import Address, running_instances, socket_path
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import InstanceTakenError, NotAllowedError, StartError, UnreachableError
 from qcfeed.model.orphans import Reaped, ReapRequest
-from qcfeed.model.status import Process
+from qcfeed.model.status import ProgramStatus
 from tests.support.patience import PATIENCE
 from tests.support.program import program
 
@@ -44,7 +44,7 @@ def client(instance: str) -> ControlClient:
 
 
 def pid_of(instance: str) -> int:
-    return client(instance).get(routes.PROCESS, Process).pid
+    return client(instance).get(routes.PROCESS, ProgramStatus).pid
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ async def test_a_loop_that_takes_no_task_factory_is_never_called_completely_seen
         await goes_on()
         [problem] = handle.problems
         assert "without the task ledger" in problem
-        process = client("billing").get(routes.PROCESS, Process)
+        process = client("billing").get(routes.PROCESS, ProgramStatus)
         assert process.totals.incomplete == [
             "stopped recording tasks: NotImplementedError: no task factories"
         ]

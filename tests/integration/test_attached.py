@@ -32,7 +32,7 @@ from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
 from qcfeed.model.orphans import Orphans, Reaped, ReapRequest
 from qcfeed.model.stacks import Stacks
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 from qcfeed.model.tasks import TasksByLocation
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
@@ -106,7 +106,7 @@ async def test_an_attached_program_answers_until_it_is_closed_and_goes_on() -> N
     task = asyncio.create_task(forever())
     answer = client("billing").get(routes.TASKS_BY_LOCATION, TasksByLocation)
     assert (answer.instance, answer.pid, live_here(answer)) == ("billing", os.getpid(), 1)
-    process = client("billing").get(routes.PROCESS, Process)
+    process = client("billing").get(routes.PROCESS, ProgramStatus)
     assert process.totals.live == 1
     assert process.memory.resident_bytes > 1_000_000
     handle.close()
@@ -115,7 +115,7 @@ async def test_an_attached_program_answers_until_it_is_closed_and_goes_on() -> N
     assert not {t.name for t in threading.enumerate() if t.name.startswith("qcfeed")} - threads
     assert not socket_path("billing").exists()
     with pytest.raises(UnreachableError):
-        client("billing").get(routes.PROCESS, Process)
+        client("billing").get(routes.PROCESS, ProgramStatus)
     task.cancel()
     await asyncio.wait([task])
     assert await asyncio.create_task(asyncio.sleep(0, "goes on")) == "goes on"
@@ -185,13 +185,14 @@ async def test_other_files_and_tcp(home: Path) -> None:
         token = token_path().read_text().strip()
         address = Address(port=handle.port or 0, token=token)
         assert (
-            ControlClient(address, timeout=PATIENCE).get(routes.PROCESS, Process).pid == os.getpid()
+            ControlClient(address, timeout=PATIENCE).get(routes.PROCESS, ProgramStatus).pid
+            == os.getpid()
         )
 
 
 async def test_commands_about_feeds_explain_that_there_are_none() -> None:
     with attach("billing"), pytest.raises(NotFoundError, match=r"uses qcfeed\.attach"):
-        client("billing").get(routes.STATUS, Status)
+        client("billing").get(routes.STATUS, ServiceStatus)
 
 
 async def test_the_control_plane_does_not_use_the_programs_loop_policy(
@@ -204,7 +205,7 @@ async def test_the_control_plane_does_not_use_the_programs_loop_policy(
 
     monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
     async with attach("billing"):
-        assert client("billing").get(routes.PROCESS, Process).pid == os.getpid()
+        assert client("billing").get(routes.PROCESS, ProgramStatus).pid == os.getpid()
 
 
 async def test_spawn_stacks_are_kept_if_requested() -> None:
@@ -230,13 +231,13 @@ async def test_a_replaced_task_factory_is_reported_by_name(
         )  # on a busy machine too
         recording = loop.get_task_factory()
 
-        async def answers() -> tuple[Process, Orphans, Findings, str]:
-            def ask() -> tuple[Process, Orphans, Findings, str]:
+        async def answers() -> tuple[ProgramStatus, Orphans, Findings, str]:
+            def ask() -> tuple[ProgramStatus, Orphans, Findings, str]:
                 asked = client("billing")
                 registry = CollectorRegistry()
                 registry.register(handle.collector())
                 return (
-                    asked.get(routes.PROCESS, Process),
+                    asked.get(routes.PROCESS, ProgramStatus),
                     asked.get(routes.ORPHANS, Orphans),
                     asked.get(routes.TASKS_FINDINGS, Findings),
                     generate_latest(registry).decode(),
@@ -317,7 +318,7 @@ def test_after_its_loop_has_closed_it_still_answers_and_claims_no_stall() -> Non
         handles.append(attach("billing"))
 
     asyncio.run(main())
-    process = client("billing").get(routes.PROCESS, Process)
+    process = client("billing").get(routes.PROCESS, ProgramStatus)
     assert process.totals.live == 0
     assert process.loop_stall_ms == 0
     with pytest.raises(UnreachableError, match="has stopped"):
@@ -356,12 +357,12 @@ def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: 
         program(home, "-c", FORK.format(child=child, port=port), stdin=reading) as parent,
     ):
         _, pid = parent.hear("child ").split()
-        assert client("billing").get(routes.PROCESS, Process).pid == parent.process.pid
+        assert client("billing").get(routes.PROCESS, ProgramStatus).pid == parent.process.pid
         assert socket_path("billing").is_socket()
         parent.end(signal.SIGKILL)
         assert os.kill(int(pid), 0) is None  # the child lives on
         with pytest.raises(UnreachableError, match=r"refused|no qcfeed service runs here"):
-            client("billing").get(routes.PROCESS, Process)
+            client("billing").get(routes.PROCESS, ProgramStatus)
         with pytest.raises(ConnectionRefusedError), sockets.socket() as asking:
             asking.connect(("127.0.0.1", port))
         take_the_name()
@@ -372,7 +373,7 @@ def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: 
 def take_the_name() -> None:
     async def main() -> None:
         with attach("billing"):
-            assert client("billing").get(routes.PROCESS, Process).pid == os.getpid()
+            assert client("billing").get(routes.PROCESS, ProgramStatus).pid == os.getpid()
 
     asyncio.run(main())
 

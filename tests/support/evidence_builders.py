@@ -11,11 +11,11 @@ from typing import Any
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.metrics.growth import Point
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 from qcfeed.model.findings import Findings
 from qcfeed.model.orphans import Orphan, Orphans
-from qcfeed.model.status import Bands, Listening, Memory, Status
-from qcfeed.model.subscribers import Subscriber
+from qcfeed.model.status import Bands, Listening, Memory, ServiceStatus
+from qcfeed.model.subscribers import SubscriberStatus
 from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals, WaitCount
 
 AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
@@ -98,7 +98,7 @@ def orphans(*slept_s: float | None, owner: str = "subscriber 812 of AAPL") -> Or
     return Orphans(total=len(rows), orphans=rows)
 
 
-def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: Any) -> Feed:
+def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: Any) -> FeedStatus:
     given: dict[str, Any] = {
         "demand": "wanted",
         "upstream_state": "open",
@@ -110,10 +110,10 @@ def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: 
         "quotes_per_s": 1.0,
         "restarts": 0,
     }
-    return Feed(symbol=symbol, band=band, reason=reason, **given | more)
+    return FeedStatus(symbol=symbol, band=band, reason=reason, **given | more)
 
 
-def subscriber(number: int, *, stalled_s: float = 12.0, **more: Any) -> Subscriber:
+def subscriber(number: int, *, stalled_s: float = 12.0, **more: Any) -> SubscriberStatus:
     given: dict[str, Any] = {
         "peer": f"10.0.0.{number}:4000",
         "symbols": ["AAPL", "MSFT", "GOOGL", "TSLA"],
@@ -128,11 +128,11 @@ def subscriber(number: int, *, stalled_s: float = 12.0, **more: Any) -> Subscrib
         "dropped": 0,
         "slow": True,
     }
-    return Subscriber(id=number, stalled_s=stalled_s, **given | more)
+    return SubscriberStatus(id=number, stalled_s=stalled_s, **given | more)
 
 
-def status(*, connected: bool = True, drill: str | None = None) -> Status:
-    return Status(
+def status(*, connected: bool = True, drill: str | None = None) -> ServiceStatus:
+    return ServiceStatus(
         version="0",
         state="serving",
         drill=drill,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.status import Bands, Listening, Memory, ServiceStatus
 from qcfeed.model.tasks import TaskTotals
 from tests.support.running_service import until
 from tests.support.scripted_server import ScriptedServer
@@ -27,12 +27,12 @@ class Held:
         self.incomplete: list[str] = []
         self.asked = 0
 
-    async def status(self) -> Status:
+    async def status(self) -> ServiceStatus:
         self.asked += 1
         if not self.busy:
             await until(lambda: not self.server.held, "all who left are gone")
         connections = self.server.held
-        return Status(
+        return ServiceStatus(
             pid=self.pid,
             instance="scripted",
             version="0",

@@ -18,7 +18,7 @@ from qcfeed.diagnose import cluster
 from qcfeed.diagnose.cluster import MemberView
 from qcfeed.errors import ExitStatus
 from qcfeed.model.cluster_answers import ClusterFinding
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 FINDING_TABLE: Table[ClusterFinding] = Table(
     (
@@ -35,8 +35,8 @@ def diagnose(ctx: typer.Context, output: Format) -> None:
     """What two looks at all instances show."""
     everyone, silence = members(ctx), Silence()
 
-    def look() -> Answers[Status]:
-        answers = Answers(everyone.ask(STATUS, {}), Status)
+    def look() -> Answers[ServiceStatus]:
+        answers = Answers(everyone.ask(STATUS, {}), ServiceStatus)
         silence.note(answers)
         return answers
 
@@ -55,7 +55,7 @@ def diagnose(ctx: typer.Context, output: Format) -> None:
     )
 
 
-def _views(answers: Answers[Status]) -> list[MemberView]:
+def _views(answers: Answers[ServiceStatus]) -> list[MemberView]:
     return [MemberView(each.member, each.answer) for each in answers.good]
 
 

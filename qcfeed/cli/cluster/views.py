@@ -20,7 +20,7 @@ from qcfeed.cli.ui.table import Column, Row, Table
 from qcfeed.control.routes import FEEDS, STATUS, SUBSCRIBERS, TASKS_BY_LOCATION
 from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.feeds import Feeds
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.tasks import Location, TasksByLocation
 
@@ -38,7 +38,7 @@ class StatusRow(NamedTuple):
     """One instance; ``status`` is None if it did not answer."""
 
     member: str
-    status: Status | None
+    status: ServiceStatus | None
 
     @property
     def role(self) -> str | None:
@@ -94,7 +94,7 @@ STATUS_TABLE: Table[StatusRow] = Table(
 
 def status(ctx: typer.Context, output: Format) -> None:
     """One row per instance, and the findings of each."""
-    answers = ask(ctx, STATUS, Status)
+    answers = ask(ctx, STATUS, ServiceStatus)
     rows = [StatusRow(each.member, each.answer) for each in answers.good]
     silent = [StatusRow(each.member, None) for each in answers.unanswered]
     show(output, STATUS_TABLE, [*rows, *silent], raw=answers.json())

@@ -24,9 +24,9 @@ from qcfeed.model.feeds import Feeds
 from qcfeed.model.findings import Findings
 from qcfeed.model.memory import MemoryUse
 from qcfeed.model.orphans import Orphans
-from qcfeed.model.report import AuditEntries, Log
+from qcfeed.model.report import AuditEntries, LogLines
 from qcfeed.model.stacks import Stacks
-from qcfeed.model.status import Process, Status
+from qcfeed.model.status import ProgramStatus, ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
 from qcfeed.model.task_objects import TasksByObject
@@ -90,9 +90,9 @@ def read_tools(client: ControlClient, diagnose: Callable[[float], Diagnosis]) ->
 
     def status(_: NoArguments) -> Answer:
         try:
-            return client.get(routes.STATUS, Status)
+            return client.get(routes.STATUS, ServiceStatus)
         except NotFoundError:  # a program that is attached has no feeds
-            return client.get(routes.PROCESS, Process)
+            return client.get(routes.PROCESS, ProgramStatus)
 
     return (
         Tool(
@@ -108,7 +108,7 @@ def read_tools(client: ControlClient, diagnose: Callable[[float], Diagnosis]) ->
             "The state of the service: memory, tasks, orphans, feeds, subscribers, upstream, addresses.",
             NoArguments,
             status,
-            (Status, Process),
+            (ServiceStatus, ProgramStatus),
         ),
         Tool(
             "tasks_by_location",
@@ -192,8 +192,8 @@ def read_tools(client: ControlClient, diagnose: Callable[[float], Diagnosis]) ->
             "log",
             "The latest lines of the service's log, without secrets.",
             LimitArguments,
-            get(routes.LOG, Log),
-            (Log,),
+            get(routes.LOG, LogLines),
+            (LogLines,),
         ),
         Tool(
             "audit",

@@ -14,7 +14,7 @@ from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import emit
 from qcfeed.control.routes import TASKS_SHOW
-from qcfeed.model.task_details import Awaiting, Frame, TaskDetails
+from qcfeed.model.task_details import Awaiting, CallFrame, TaskDetails
 
 EXAMPLES = examples(
     "qcfeed tasks show 48213",
@@ -48,7 +48,7 @@ def show(
             say(f"skipped: {line}")
 
 
-def stack_lines(title: str, stack: Sequence[Frame]) -> list[str]:
+def stack_lines(title: str, stack: Sequence[CallFrame]) -> list[str]:
     """A stack as lines of text, the innermost call last."""
     if not stack:
         return [f"{title}: not available; the task is running or is not written in Python"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.model.tasks import Location, Task, TaskGroup, TaskTotals
+from qcfeed.model.tasks import GroupedTasks, Location, Task, TaskTotals
 
 
 def _orphan_colour(row: Location) -> str | None:
@@ -50,7 +50,7 @@ LOCATION_TABLE: Table[Location] = Table(
     identity=lambda location: location.location,
 )
 
-GROUP_TABLE: Table[TaskGroup] = Table(
+GROUP_TABLE: Table[GroupedTasks] = Table(
     (
         Column("count", header="TASKS", show=formats.count, right=True),
         Column("coroutine", least=24),

@@ -20,7 +20,7 @@ from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
 from qcfeed.diagnostics.locations import named_places
-from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
+from qcfeed.diagnostics.proof import LocationSample, Proof, ProofOutcome
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.tasks import Location, TasksByLocation
@@ -143,7 +143,7 @@ class _Observation:
     """The samples of one location, taken from successive snapshots."""
 
     def __init__(self, site: str) -> None:
-        self.samples: list[Sample] = []
+        self.samples: list[LocationSample] = []
         self._site = site
         self._first: TasksByLocation | None = None
         self._last: TasksByLocation | None = None
@@ -204,7 +204,7 @@ class _Observation:
         self._incomplete = answer.totals.incomplete or self._incomplete
         rows = matching(answer.locations, self._site)
         self.samples.append(
-            Sample(
+            LocationSample(
                 live=sum(row.live for row in rows),
                 spawned=sum(row.spawned for row in rows),
                 orphaned=sum(row.orphaned for row in rows),

@@ -26,9 +26,9 @@ from qcfeed.control.routes import (
 )
 from qcfeed.errors import NeedsConfirmationError
 from qcfeed.formats import plural
-from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeeds, Feed
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeeds, FeedStatus
 from qcfeed.model.orphans import Orphan, Orphans, Reaped, ReapRequest
-from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber
+from qcfeed.model.subscribers import Kicked, KickRequest, SubscriberStatus
 from qcfeed.model.task_details import CancelledTasks, CancelPlan, CancelTasksRequest
 from qcfeed.model.tasks import Task
 from qcfeed.observe.recent import LocationTrend
@@ -69,9 +69,9 @@ class ScreenActions:
                 return partial(self.cancel, serials=[serial])
             case Orphan():
                 return "a subscription has no task to cancel; r reaps it"
-            case Feed():
+            case FeedStatus():
                 return partial(self.cancel_feed, row)
-            case Subscriber():
+            case SubscriberStatus():
                 return partial(self.kick, row)
         return "there is nothing to cancel in this row"
 
@@ -119,7 +119,7 @@ class ScreenActions:
             lines += ["", *cancel.survivor_lines(survivor)]
         return ActionResult("cancelled", lines, alarming=bool(answer.survived))
 
-    def cancel_feed(self, feed: Feed) -> Plan:
+    def cancel_feed(self, feed: FeedStatus) -> Plan:
         """Plan to cancel a feed."""
         subscribers = plural(feed.subscriber_count, "subscriber")
         request = CancelFeedsRequest(
@@ -134,7 +134,7 @@ class ScreenActions:
         late = not all(feed.joined for feed in answer.feeds)
         return ActionResult("cancelled", self._table(CANCELLED_TABLE, answer.feeds), alarming=late)
 
-    def kick(self, subscriber: Subscriber) -> Plan:
+    def kick(self, subscriber: SubscriberStatus) -> Plan:
         """Plan to end a connection."""
         request = KickRequest(
             ids=[subscriber.id], force=True, timeout_s=self._observer.client.timeout

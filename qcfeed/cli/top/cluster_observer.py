@@ -19,7 +19,7 @@ from qcfeed.diagnose import cluster, cluster_orphans
 from qcfeed.diagnose.cluster import MemberView
 from qcfeed.errors import QcfeedError, TimedOutError
 from qcfeed.model.cluster_answers import ClusterFinding, ClusterOrphan, Unanswered
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 
 COMPARED_S = 3.0
 """Seconds between two looks that are compared: longer than a gateway and a feeder need to agree."""
@@ -30,7 +30,7 @@ class InstanceRow(NamedTuple):
     """One instance on the screen."""
 
     member: str
-    status: Status | None
+    status: ServiceStatus | None
     quotes_per_s: float | None
     orphans: int
     """Between the instances, as far as they are in this one, and within it."""
@@ -81,7 +81,7 @@ class ClusterObserver:
     def _refresh(self) -> ClusterSnapshot:
         began, silence = self._clock(), Silence()
         everyone = self._members = self._members or self._connect()
-        statuses = Answers(everyone.ask(STATUS, {}), Status)
+        statuses = Answers(everyone.ask(STATUS, {}), ServiceStatus)
         silence.note(statuses)
         views = [MemberView(each.member, each.answer) for each in statuses.good]
         now = _Seen(began, views, look(everyone, silence))

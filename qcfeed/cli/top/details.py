@@ -18,7 +18,7 @@ from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
 from qcfeed.model.diagnosis import DiagnosisFinding
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 from qcfeed.model.orphans import Orphan
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
@@ -44,7 +44,7 @@ def of_row(
     match row:
         case Task(serial=serial) | Orphan(serial=int(serial)):
             return lambda: task(observer.reads, serial, width)
-        case Feed():
+        case FeedStatus():
             return lambda: feed(observer.reads, row, table, width)
         case DiagnosisFinding():
             return finding(row, width, observer.taken_at)
@@ -63,7 +63,7 @@ def task(control: Control, serial: int, width: int) -> Details:
     return Details(f"task {serial}", lines, serial=serial)
 
 
-def feed(control: Control, row: Feed, table: Table[Any], width: int) -> Details:
+def feed(control: Control, row: FeedStatus, table: Table[Any], width: int) -> Details:
     """All columns of a feed, and its subscribers, the furthest behind first."""
     answer = control.get(SUBSCRIBERS, Subscribers, symbol=row.symbol, limit=PREVIEW)
     lines = all_columns(row, table, width)

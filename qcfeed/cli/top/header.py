@@ -10,7 +10,7 @@ from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.observe import words
 from qcfeed.observe.words import Tone
 
@@ -84,7 +84,7 @@ def _identity(snapshot: ServiceSnapshot, outdated: bool) -> str:
     process = snapshot.process
     date, _, clock = process.taken_at.partition("T")
     at = clock[:8]
-    if isinstance(process, Status):
+    if isinstance(process, ServiceStatus):
         state = f"up {age(process.uptime_s)}, {process.state}"
     else:
         state = f"Python {process.python}, attached {age(process.attached_s)}"
@@ -133,7 +133,7 @@ def _tasks(snapshot: ServiceSnapshot, space: Space) -> HeaderLine:
     return HeaderLine(text, "red" if tasks.orphaned else None, rank=1)
 
 
-def _feeds(status: Status) -> HeaderLine:
+def _feeds(status: ServiceStatus) -> HeaderLine:
     """The upstream comes last because its name may be long."""
     bands = status.staleness
     old = bands.stale + bands.very_stale + bands.dead

@@ -17,7 +17,7 @@ from qcfeed.control.routes import FEEDS, ORPHANS, SUBSCRIBERS, TASKS
 from qcfeed.errors import QcfeedError, TimedOutError
 from qcfeed.model.feeds import Feeds
 from qcfeed.model.orphans import Orphans
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.tasks import Tasks
 from qcfeed.observe.collector import Control
@@ -117,7 +117,7 @@ class Observer:
     def process_id(self) -> ProcessId:
         """What identifies the process that answers now. Raises what ControlClient does."""
         process = self._tracker.process(self.reads)
-        started = process.started_at if isinstance(process, Status) else process.attached_at
+        started = process.started_at if isinstance(process, ServiceStatus) else process.attached_at
         return process.pid, started
 
     def refresh(self, target: ListTarget) -> ServiceSnapshot | Away:

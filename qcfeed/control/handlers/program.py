@@ -17,7 +17,7 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotFoundError
 from qcfeed.metrics import memory
 from qcfeed.model.feeds import CancelFeedsRequest
-from qcfeed.model.status import Memory, Process
+from qcfeed.model.status import Memory, ProgramStatus
 from qcfeed.model.tasks import TaskTotals
 
 
@@ -40,12 +40,12 @@ class ProgramHandlers:
             ),
         ]
 
-    def process(self, _: routes.NoQuery) -> Process:
+    def process(self, _: routes.NoQuery) -> ProgramStatus:
         """Cost: a snapshot, 0.5 us per live task."""
         self._ledger.check.refresh()
         totals = snapshot.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()
-        return Process(
+        return ProgramStatus(
             python=platform.python_version(),
             attached_at=self._since,
             attached_s=time.monotonic() - self._begun,

@@ -21,8 +21,8 @@ from qcfeed.model.report import (
     AuditEntries,
     Configuration,
     LinesQuery,
-    Log,
     LogLine,
+    LogLines,
     Metrics,
     Setting,
 )
@@ -64,12 +64,12 @@ class _View:
         self._config = config
         self._metrics = metrics
 
-    def log(self, query: LinesQuery) -> Log:
+    def log(self, query: LinesQuery) -> LogLines:
         """Cost: 20 us per line."""
         assert self._log is not None  # noqa: S101 - the route is there only then
         entries = self._log.entries()
         wanted = _newest(entries, query.limit)
-        return Log(
+        return LogLines(
             dropped_lines=self._log.dropped + len(entries) - len(wanted),
             lines=[_line(entry) for entry in wanted],
         )

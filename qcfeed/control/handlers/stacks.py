@@ -9,7 +9,7 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import info_of
 from qcfeed.model.stacks import RunningTask, Stacks, ThreadStack
-from qcfeed.model.task_details import Frame
+from qcfeed.model.task_details import CallFrame
 
 
 def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
@@ -22,7 +22,7 @@ def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
     return [Read(STACKS, NoQuery, show)]
 
 
-def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadStack:
+def _thread(thread: stacks.CapturedStack, ledger: Ledger, watched: int) -> ThreadStack:
     return ThreadStack(
         name=thread.name,
         ident=thread.ident,
@@ -32,7 +32,7 @@ def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadS
         if thread.running_task is not None
         else None,
         stack=[
-            Frame(location=f"{f.file}:{f.line}", function=f.function, source=f.source or "")
+            CallFrame(location=f"{f.file}:{f.line}", function=f.function, source=f.source or "")
             for f in thread.stack
         ],
         dropped_frames=thread.dropped_frames,

@@ -145,7 +145,7 @@ def _why_spared(task: Candidate) -> str:
     return "the loop runs for it" if task.main else ""
 
 
-def _surviving(survivor: reaper.Survivor, with_stack: bool) -> SurvivorDetails:
+def _surviving(survivor: reaper.SurvivingTask, with_stack: bool) -> SurvivorDetails:
     record = survivor.record
     task = record()
     return SurvivorDetails(

@@ -91,9 +91,9 @@ class _View:
 
 def _profile(taken: profile.Profile) -> TasksProfile:
     """A profile as an answer, with numbered places; if there are too many stacks, the most common ones."""
-    numbers: dict[profile.Place, int] = {}
+    numbers: dict[profile.ProfileCall, int] = {}
 
-    def numbered(places: Iterable[profile.Place]) -> list[int]:
+    def numbered(places: Iterable[profile.ProfileCall]) -> list[int]:
         return [numbers.setdefault(place, len(numbers)) for place in places]
 
     stacks_ = [

@@ -13,7 +13,7 @@ class Heading(NamedTuple):
     level: int = 2
 
 
-class Text(NamedTuple):
+class Paragraph(NamedTuple):
     """A paragraph."""
 
     text: str
@@ -61,4 +61,4 @@ class Bars(NamedTuple):
     rows: Sequence[tuple[str, float, str]]
 
 
-Block = Heading | Text | Facts | Grid | Code | Items | Curve | Bars
+Block = Heading | Paragraph | Facts | Grid | Code | Items | Curve | Bars

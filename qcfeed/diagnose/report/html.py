@@ -15,7 +15,7 @@ from qcfeed.diagnose.report.blocks import (
     Grid,
     Heading,
     Items,
-    Text,
+    Paragraph,
 )
 
 _STYLE = """
@@ -89,7 +89,7 @@ def _block(block: Block) -> str:
     match block:
         case Heading(text, level):
             return f"<h{level}>{escape(text)}</h{level}>"
-        case Text(text):
+        case Paragraph(text):
             return f"<p>{escape(text)}</p>"
         case Facts(facts):
             rows = (f"<dt>{escape(label)}</dt> <dd>{escape(text)}</dd>" for label, text in facts)

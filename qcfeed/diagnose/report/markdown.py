@@ -14,7 +14,7 @@ from qcfeed.diagnose.report.blocks import (
     Grid,
     Heading,
     Items,
-    Text,
+    Paragraph,
 )
 
 _TICKS = re.compile(r"`+")
@@ -31,7 +31,7 @@ def _block(block: Block) -> str:
     match block:
         case Heading(text, level):
             return f"{'#' * level} {_plain(text)}"
-        case Text(text):
+        case Paragraph(text):
             return _plain(text)
         case Facts(facts):
             return "\n".join(f"- **{_plain(label)}**: {_plain(text)}" for label, text in facts)

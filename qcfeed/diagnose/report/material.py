@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.memory import MemoryUse
-from qcfeed.model.report import AuditEntries, Configuration, Log
+from qcfeed.model.report import AuditEntries, Configuration, LogLines
 from qcfeed.model.stacks import Stacks
 from qcfeed.model.tasks import Tasks
 
@@ -23,7 +23,7 @@ class Material:
     version: str
     tasks: Tasks | None = None
     stacks: Stacks | None = None
-    log: Log | None = None
+    log: LogLines | None = None
     actions: AuditEntries | None = None
     config: Configuration | None = None
     memory: MemoryUse | None = None

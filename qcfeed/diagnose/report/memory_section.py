@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.diagnose.report.blocks import Block, Grid, Heading, Items, Text
+from qcfeed.diagnose.report.blocks import Block, Grid, Heading, Items, Paragraph
 from qcfeed.diagnose.report.material import Material
 from qcfeed.formats import count, size
 
@@ -19,7 +19,7 @@ def made_of(material: Material) -> Iterator[Block]:
     if use is None:
         return
     yield Heading("Memory")
-    yield Text(
+    yield Paragraph(
         f"Explains {use.explained_share:.0%} of {size(use.memory.resident_bytes)}; estimates from samples."
     )
     parts = sorted(use.parts, key=lambda part: -part.bytes)[:PARTS]
@@ -32,7 +32,7 @@ def made_of(material: Material) -> Iterator[Block]:
         right=frozenset({2, 3}),
     )
     if use.largest:
-        yield Text("Where it accumulates:")
+        yield Paragraph("Where it accumulates:")
         yield Items(
             [
                 f"{size(each.bytes)}: {each.type}, {each.reached_by}"

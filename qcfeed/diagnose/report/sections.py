@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qcfeed.diagnose.report import memory_section, task_sections, time_sections
-from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Text
+from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Paragraph
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, clock, count, if_any, plural, size, time_left
@@ -100,7 +100,7 @@ def _subscriptions(material: Material) -> Iterator[Block]:
     yield Heading("Subscriptions")
     status = material.evidence.status
     if status is None:
-        yield Text("This program uses attach(); it has no feeds and no subscribers.")
+        yield Paragraph("This program uses attach(); it has no feeds and no subscribers.")
         return
     served = [each for each in material.evidence.feeds if each.subscriber_count]
     yield Facts(
@@ -125,7 +125,7 @@ def _staleness(material: Material) -> Iterator[Block]:
         return
     yield Heading("Quote staleness")
     bands = material.evidence.status.staleness
-    yield Text(
+    yield Paragraph(
         f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
         f" {count(bands.dead)} dead."
     )
@@ -153,11 +153,11 @@ def _staleness(material: Material) -> Iterator[Block]:
 def _log(material: Material) -> Iterator[Block]:
     yield Heading("Log excerpt")
     if material.log is None:
-        yield Text("The control plane keeps no log of this program.")
+        yield Paragraph("The control plane keeps no log of this program.")
         return
     lines = material.log.lines[-LOG_LINES:]
     if not lines:
-        yield Text("The log is empty.")
+        yield Paragraph("The log is empty.")
         return
     yield Code(
         "\n".join(
@@ -172,13 +172,13 @@ def _log(material: Material) -> Iterator[Block]:
     )
     older = material.log.dropped_lines + len(material.log.lines) - len(lines)
     if older:
-        yield Text(f"{plural(older, 'older line')} left out.")
+        yield Paragraph(f"{plural(older, 'older line')} left out.")
 
 
 def _findings(material: Material) -> Iterator[Block]:
     yield Heading("Findings")
     if not material.diagnosis.findings:
-        yield Text("No problem found.")
+        yield Paragraph("No problem found.")
     for number, finding in enumerate(material.diagnosis.findings, 1):
         yield from _finding(number, finding)
     if material.diagnosis.to_recheck:
@@ -190,7 +190,7 @@ def _findings(material: Material) -> Iterator[Block]:
 
 def _finding(number: int, found: DiagnosisFinding) -> Iterator[Block]:
     yield Heading(f"{number}. {headline(found)}", 3)
-    yield Text(f"{found.cause[0].upper()}{found.cause[1:]}.")
+    yield Paragraph(f"{found.cause[0].upper()}{found.cause[1:]}.")
     facts = []
     if found.location:
         facts.append(("Line", f"{found.location}  {found.source}".rstrip()))
@@ -207,7 +207,7 @@ def _actions(material: Material) -> Iterator[Block]:
     yield Heading("Actions taken")
     entries = material.actions.entries if material.actions is not None else []
     if not entries:
-        yield Text(
+        yield Paragraph(
             "No action is recorded."
             if material.actions is not None
             else "The audit log was not available."
@@ -253,7 +253,7 @@ def _config(material: Material) -> Iterator[Block]:
     if material.config is None:
         return
     yield Heading("Configuration")
-    yield Text("Options that differ from the default; secrets are redacted.")
+    yield Paragraph("Options that differ from the default; secrets are redacted.")
     changed = [each for each in material.config.settings if not each.default]
     yield Facts([(each.name, str(each.value)) for each in changed] or [("all", "default")])
 
@@ -261,13 +261,15 @@ def _config(material: Material) -> Iterator[Block]:
 def _left_out(material: Material) -> Iterator[Block]:
     yield Heading("Not included")
     missing = [*material.diagnosis.skipped, *material.dropped]
-    yield Items(missing) if missing else Text("Nothing was left out.")
+    yield Items(missing) if missing else Paragraph("Nothing was left out.")
 
 
 def _more(total: int, word: str, words: str = "") -> Iterator[Block]:
     if total > MAX_ROWS:
         rest = total - MAX_ROWS
-        yield Text(f"{count(rest)} more {word if rest == 1 else words or word + 's'} left out.")
+        yield Paragraph(
+            f"{count(rest)} more {word if rest == 1 else words or word + 's'} left out."
+        )
 
 
 def _utc(timestamp: str) -> str:

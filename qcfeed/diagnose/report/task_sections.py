@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.diagnose.report.blocks import Bars, Block, Code, Grid, Heading, Text
+from qcfeed.diagnose.report.blocks import Bars, Block, Code, Grid, Heading, Paragraph
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnostics import window
 from qcfeed.formats import age, count, plural
@@ -47,7 +47,7 @@ def growth(material: Material) -> Iterator[Block]:
         frozenset({2, 3, 4, 5}),
     )
     if len(flows) > len(shown):
-        yield Text(f"{plural(len(flows) - len(shown), 'location')} with fewer tasks left out.")
+        yield Paragraph(f"{plural(len(flows) - len(shown), 'location')} with fewer tasks left out.")
 
 
 def dump(material: Material) -> Iterator[Block]:
@@ -60,12 +60,12 @@ def dump(material: Material) -> Iterator[Block]:
     tasks = material.tasks.tasks if material.tasks is not None else []
     suspects = [each for each in tasks if each.serial in orphans] or tasks
     if not suspects:
-        yield Text("There are no live tasks.")
+        yield Paragraph("There are no live tasks.")
         return
     chosen = suspects[:DUMPED_TASKS]
     kind = "orphaned" if chosen[0].serial in orphans else "oldest"
     total = plural(material.tasks.total if material.tasks else 0, "live task")
-    yield Text(f"Showing {plural(len(chosen), f'{kind} task')}; {total} in total.")
+    yield Paragraph(f"Showing {plural(len(chosen), f'{kind} task')}; {total} in total.")
     parts = []
     for each in chosen:
         lines = [
@@ -91,4 +91,4 @@ def stacks(material: Material) -> Iterator[Block]:
     )
     others = len(threads) - len(watched)
     if others:
-        yield Text(f"The stacks of {plural(others, 'other thread')} are in the bundle.")
+        yield Paragraph(f"The stacks of {plural(others, 'other thread')} are in the bundle.")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from qcfeed import rfc3339
 from qcfeed.diagnose.evidence import Evidence
-from qcfeed.diagnose.report.blocks import Block, Curve, Grid, Heading, Text
+from qcfeed.diagnose.report.blocks import Block, Curve, Grid, Heading, Paragraph
 from qcfeed.diagnose.report.material import Material
 from qcfeed.formats import age, count, size
 from qcfeed.metrics import growth, urgency
@@ -46,10 +46,10 @@ def timeline(material: Material) -> Iterator[Block]:
     yield Heading("Timeline")
     points = material.evidence.history
     if len(points) > 1:
-        yield Text(f"Source: {material.evidence.history_source}.")
+        yield Paragraph(f"Source: {material.evidence.history_source}.")
     else:
         points = _dated(material.evidence)
-        yield Text(
+        yield Paragraph(
             "No history is available; the timeline covers the"
             f" {age(material.evidence.seconds)} in which this report was made."
         )

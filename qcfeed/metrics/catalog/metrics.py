@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """The type of a metric, as in the text format; ``DISTRIBUTION`` is its gauge histogram."""
 
     GAUGE = "gauge"
@@ -25,7 +25,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     unit: str
     help: str
     labels: tuple[str, ...] = ()
@@ -33,11 +33,11 @@ class Metric:
 
 
 def _gauge(name: str, unit: str, help: str, *labels: str) -> Metric:  # noqa: A002
-    return Metric(name, Kind.GAUGE, unit, help, labels)
+    return Metric(name, MetricKind.GAUGE, unit, help, labels)
 
 
 def _counter(name: str, unit: str, help: str, *labels: str) -> Metric:  # noqa: A002
-    return Metric(name, Kind.COUNTER, unit, help, labels)
+    return Metric(name, MetricKind.COUNTER, unit, help, labels)
 
 
 DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -79,7 +79,7 @@ GC_LONGEST = _gauge(
 )
 LOOP_LAG = Metric(
     "qcfeed_loop_lag_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "seconds",
     "Delay of a timer in the event loop, observed 20 times per second.",
     buckets=DELAY_BUCKETS,
@@ -180,7 +180,7 @@ SUBSCRIPTIONS_ORPHANED = _gauge(
 )
 SYMBOL_SUBSCRIBERS = Metric(
     "qcfeed_symbol_subscribers",
-    Kind.DISTRIBUTION,
+    MetricKind.DISTRIBUTION,
     "subscriptions",
     "Current number of subscribers per symbol.",
     buckets=SUBSCRIBER_BUCKETS,

@@ -31,7 +31,7 @@ from qcfeed.errors import (
     UsageError,
 )
 from qcfeed.model.answer import ErrorAnswer
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.model.tasks import Tasks, TasksByLocation
 from tests.support.patience import PATIENCE
 from tests.support.shell import untraced
@@ -343,7 +343,7 @@ def test_get_decodes_what_fetch_returns(serve):
     raw = client.fetch(TASKS, limit=1, offset=None)
     assert msgspec.json.decode(raw)["schema"] == "qcfeed.tasks/1"
     with pytest.raises(UnreachableError, match="does not know"):
-        client.decode(raw, Status)
+        client.decode(raw, ServiceStatus)
 
 
 def test_the_client_imports_nothing_slow():

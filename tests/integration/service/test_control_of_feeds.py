@@ -18,11 +18,11 @@ from qcfeed.model.feeds import (
     CancelFeedsRequest,
     CancelledFeed,
     CancelledFeeds,
-    Feed,
     Feeds,
+    FeedStatus,
     Symbols,
 )
-from qcfeed.model.status import Status
+from qcfeed.model.status import ServiceStatus
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
 from tests.support.patience import PATIENCE
@@ -38,14 +38,16 @@ class Operator:
         socket = Path(running.service.listening.control)
         self._client = ControlClient(Address(socket=socket), timeout=PATIENCE)
 
-    async def status(self) -> Status:
-        return await asyncio.to_thread(self._client.get, routes.STATUS, Status)
+    async def status(self) -> ServiceStatus:
+        return await asyncio.to_thread(self._client.get, routes.STATUS, ServiceStatus)
 
-    async def feeds(self) -> dict[str, Feed]:
+    async def feeds(self) -> dict[str, FeedStatus]:
         got = await asyncio.to_thread(self._client.get, routes.FEEDS, Feeds)
         return {feed.symbol: feed for feed in got.feeds}
 
-    async def feeds_once(self, condition: Callable[[dict[str, Feed]], object]) -> dict[str, Feed]:
+    async def feeds_once(
+        self, condition: Callable[[dict[str, FeedStatus]], object]
+    ) -> dict[str, FeedStatus]:
         """The feeds, once a condition holds: on a busy machine a quote may be late."""
         async with asyncio.timeout(PATIENCE):
             while not condition(feeds := await self.feeds()):

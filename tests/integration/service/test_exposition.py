@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
-from qcfeed.metrics.catalog.metrics import METRICS, OF_FEEDERS, OF_GATEWAYS, WORKER_RESTARTS, Kind
+from qcfeed.metrics.catalog.metrics import (
+    METRICS,
+    OF_FEEDERS,
+    OF_GATEWAYS,
+    WORKER_RESTARTS,
+    MetricKind,
+)
 from tests.integration.service.conftest import Start
 from tests.support.prometheus_server import needs_prometheus
 from tests.support.raw_websocket import head
@@ -37,7 +43,7 @@ async def test_everything_in_the_catalog_is_exposed_and_nothing_else(running: Ru
     await running.balanced()
     text = await scrape(running)
     typed = dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))
-    shown = {Kind.DISTRIBUTION: "histogram"}
+    shown = {MetricKind.DISTRIBUTION: "histogram"}
     wanted = {
         metric.name: shown.get(metric.kind, metric.kind.value)
         for metric in METRICS

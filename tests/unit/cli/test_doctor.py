@@ -22,7 +22,7 @@ from qcfeed.control import paths
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import memory
-from qcfeed.model.status import Bands, Listening, Memory, Process, Status, TlsListening
+from qcfeed.model.status import Bands, Listening, Memory, ProgramStatus, ServiceStatus, TlsListening
 from qcfeed.model.tasks import TaskTotals
 
 from .conftest import Left, Watched
@@ -37,7 +37,7 @@ def _free_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QCFEED_PORT", "0")
 
 
-def status(**differently: Any) -> Status:
+def status(**differently: Any) -> ServiceStatus:
     fields: dict[str, Any] = {
         "version": __version__, "state": "serving", "drill": None, "started_at": "",
         "uptime_s": 1.0, "loop_lag_ms": 0.1,
@@ -49,7 +49,7 @@ def status(**differently: Any) -> Status:
         "orphaned_tasks": 0, "orphaned_subscriptions": 0, "staleness": Bands(),
         "totals": TaskTotals(),
     }  # fmt: skip
-    return Status(**fields | differently)
+    return ServiceStatus(**fields | differently)
 
 
 def check(left: Left, name: str) -> dict[str, str]:
@@ -61,8 +61,8 @@ def check(left: Left, name: str) -> dict[str, str]:
 def doctor(qcfeed_: Command, watched: Watched) -> Callable[..., Any]:
     """Ask about a service whose status is ``answer``; what the check of that name says."""
 
-    async def ask(name: str, answer: Status | Process) -> dict[str, str]:
-        path = STATUS if isinstance(answer, Status) else PROCESS
+    async def ask(name: str, answer: ServiceStatus | ProgramStatus) -> dict[str, str]:
+        path = STATUS if isinstance(answer, ServiceStatus) else PROCESS
         watched.serve("asked", routes=[Read(path, NoQuery, lambda _: answer)])
         left = await asyncio.to_thread(qcfeed_, "doctor", "-o", "json")
         found = check(left, name)
@@ -131,8 +131,8 @@ async def test_uvloop_with_aiomonitor_fails_for_an_attached_program_only(
     assert said["next"] == "start it with hook_task_factory=False, as qcfeed does"
 
 
-def attached() -> Process:
-    return Process(
+def attached() -> ProgramStatus:
+    return ProgramStatus(
         python="3.11", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
         memory=Memory(resident_bytes=MIB, limit_bytes=100 * MIB, limit_source="cgroup v2"),
         totals=TaskTotals(),

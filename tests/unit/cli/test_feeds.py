@@ -7,24 +7,24 @@ import pytest
 
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
-from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, FeedStatus
 from qcfeed.model.feeds import Feeds as FeedsAnswer
 
 
-def feed(symbol: str, subscribers: int, **changes: Any) -> Feed:
+def feed(symbol: str, subscribers: int, **changes: Any) -> FeedStatus:
     row: dict[str, Any] = {
         "symbol": symbol, "demand": "wanted" if subscribers else "lingering", "upstream_state": "open",
         "subscriber_count": subscribers, "generation": 1, "band": "live", "reason": None,
         "last_quote_at": "2024-03-20T02:14:59.000Z", "age_s": 0.2, "quotes": 10,
         "quotes_per_s": 10.0, "restarts": 0,
     }  # fmt: skip
-    return Feed(**row | changes)
+    return FeedStatus(**row | changes)
 
 
 class Feeds:
     """The routes about feeds, over a list; the real ones are tried in tests/e2e."""
 
-    def __init__(self, *feeds: Feed) -> None:
+    def __init__(self, *feeds: FeedStatus) -> None:
         self.feeds = list(feeds)
         self.requests: list[CancelFeedsRequest] = []
 

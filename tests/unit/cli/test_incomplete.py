@@ -19,7 +19,7 @@ from qcfeed.control.handlers import tasks
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import ExitStatus
-from qcfeed.model.status import Memory, Process
+from qcfeed.model.status import Memory, ProgramStatus
 from qcfeed.model.tasks import TasksByLocation, TaskTotals
 from qcfeed.observe import comparison
 from tests.support.patience import PATIENCE
@@ -181,7 +181,7 @@ def test_the_status_of_a_service_and_of_a_program() -> None:
 
 
 async def test_status_of_a_program_exits_with_1(watched, qcfeed_) -> None:
-    sound = Process(
+    sound = ProgramStatus(
         python="3.14.2", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
         memory=Memory(resident_bytes=1, limit_bytes=100, limit_source="cgroup v2"),
         totals=TaskTotals(live=5, incomplete=[REASON]),

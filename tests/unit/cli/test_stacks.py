@@ -14,7 +14,7 @@ from qcfeed.diagnostics import waits
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import ExitStatus
 from qcfeed.model.stacks import RunningTask, ThreadStack
-from qcfeed.model.task_details import Frame
+from qcfeed.model.task_details import CallFrame
 
 
 async def test_the_watched_loop_comes_first_with_the_task_that_blocks_it(watched, qcfeed_) -> None:
@@ -46,7 +46,7 @@ def test_missing_source_and_left_out_calls_are_noted() -> None:
         daemon=True,
         watched=False,
         running_task=RunningTask(serial=None, name="pump"),
-        stack=[Frame(location="<string>:3", function="wait")],
+        stack=[CallFrame(location="<string>:3", function="wait")],
         dropped_frames=7,
     )
     assert list(stacks.rendered(thread)) == [

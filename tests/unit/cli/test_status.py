@@ -10,12 +10,12 @@ import pytest
 from qcfeed.cli.status import findings
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
-from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.status import Bands, Listening, Memory, ServiceStatus
 from qcfeed.model.tasks import TaskTotals
 
 
-def status(**changes: Any) -> Status:
-    healthy = Status(
+def status(**changes: Any) -> ServiceStatus:
+    healthy = ServiceStatus(
         version="0.1.0", state="serving", drill=None, started_at="2024-03-20T00:00:00Z",
         uptime_s=8_100.0, loop_lag_ms=0.4,
         memory=Memory(resident_bytes=2**30, limit_bytes=2**34, limit_source="cgroup v2"),

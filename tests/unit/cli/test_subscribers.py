@@ -7,22 +7,28 @@ import pytest
 
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
-from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers, SubscribersQuery
+from qcfeed.model.subscribers import (
+    Kicked,
+    KickRequest,
+    Subscribers,
+    SubscribersQuery,
+    SubscriberStatus,
+)
 
 
-def subscriber(serial: int, **changes: Any) -> Subscriber:
+def subscriber(serial: int, **changes: Any) -> SubscriberStatus:
     row: dict[str, Any] = {
         "id": serial, "peer": f"127.0.0.1:{serial}", "symbols": ["AAPL"], "held": 1,
         "policy": "conflate", "compressed": False, "lag": 0, "lag_bytes": 0, "kernel_bytes": 0,
         "age_s": 12.0, "stalled_s": 0.0, "conflated": 0, "dropped": 0, "slow": False,
     }  # fmt: skip
-    return Subscriber(**row | changes)
+    return SubscriberStatus(**row | changes)
 
 
 class Service:
     """The routes about subscribers, over a list; the real ones are tried in tests/integration."""
 
-    def __init__(self, *present: Subscriber) -> None:
+    def __init__(self, *present: SubscriberStatus) -> None:
         self.present = list(present)
         self.queries: list[SubscribersQuery] = []
         self.requests: list[KickRequest] = []

@@ -8,12 +8,12 @@ import pytest
 from qcfeed.diagnose import cluster
 from qcfeed.diagnose.cluster import MemberView
 from qcfeed.model.cluster import ClusterStatus
-from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.status import Bands, Listening, Memory, ServiceStatus
 from qcfeed.model.tasks import TaskTotals
 
 
-def status(part: ClusterStatus | None, **fields: Any) -> Status:
-    given = Status(
+def status(part: ClusterStatus | None, **fields: Any) -> ServiceStatus:
+    given = ServiceStatus(
         version="1", state="serving", drill=None, started_at="", uptime_s=1.0, loop_lag_ms=0.0,
         memory=Memory(resident_bytes=1, limit_bytes=2, limit_source="machine"),
         listening=Listening(websocket="", admin="", control=""), upstream="", upstream_connected=True,

@@ -7,18 +7,20 @@ import pytest
 from qcfeed.diagnose import cluster_orphans
 from qcfeed.diagnose.cluster_orphans import MemberFeeds
 from qcfeed.model.cluster import ClusterView, LeaseSeen, SubscriptionSeen
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 
 
-def feed(symbol: str, *, demand: str = "wanted", subscribers: int = 1, epoch: str = "7.1") -> Feed:
-    return Feed(
+def feed(
+    symbol: str, *, demand: str = "wanted", subscribers: int = 1, epoch: str = "7.1"
+) -> FeedStatus:
+    return FeedStatus(
         symbol=symbol, demand=demand, upstream_state="open", subscriber_count=subscribers,
         generation=1, band="live", reason=None, last_quote_at=None, age_s=None, quotes=0,
         quotes_per_s=0.0, restarts=0, epoch=epoch,
     )  # fmt: skip
 
 
-def gateway(name: str, *feeds: Feed, leaked: tuple[str, ...] = ()) -> MemberFeeds:
+def gateway(name: str, *feeds: FeedStatus, leaked: tuple[str, ...] = ()) -> MemberFeeds:
     """Its feeds have a subscription each; those of ``leaked`` are read by none."""
     subscriptions = [
         SubscriptionSeen(symbol=each.symbol, life=str(number), read=True)
@@ -28,7 +30,7 @@ def gateway(name: str, *feeds: Feed, leaked: tuple[str, ...] = ()) -> MemberFeed
     return MemberFeeds(name, view, feeds)
 
 
-def feeder(name: str, *feeds: Feed, epoch: int | None = 7, **fields: Any) -> MemberFeeds:
+def feeder(name: str, *feeds: FeedStatus, epoch: int | None = 7, **fields: Any) -> MemberFeeds:
     view = ClusterView(
         role="feeder", name=f"h:{name}", symbol_share="1/1", lease_epoch=epoch, **fields
     )
@@ -80,7 +82,7 @@ def test_a_lingering_feed_of_a_gateway_keeps_that_of_the_feeder() -> None:
 
 @pytest.mark.parametrize("feeds", [(), (feed("AAPL"),)], ids=["no feed", "another subscription"])
 def test_a_subscription_that_no_feed_reads_is_an_orphan_of_that_life(
-    feeds: tuple[Feed, ...],
+    feeds: tuple[FeedStatus, ...],
 ) -> None:
     members = [gateway("g", *feeds, leaked=("AAPL",)), feeder("f", feed("AAPL"))]
     [found] = cluster_orphans.orphans(members, 1)

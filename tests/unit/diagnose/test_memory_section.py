@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from qcfeed.diagnose.report.blocks import Grid, Heading, Items, Text
+from qcfeed.diagnose.report.blocks import Grid, Heading, Items, Paragraph
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.report.memory_section import PARTS, made_of
 from qcfeed.diagnose.verdict import diagnose
@@ -31,7 +31,7 @@ def test_the_largest_parts_come_first_and_where_memory_accumulates_last() -> Non
     )
     heading, text, grid, _, items = made_of(material(use))
     assert heading == Heading("Memory")
-    assert isinstance(text, Text)
+    assert isinstance(text, Paragraph)
     assert text.text.startswith("Explains 25% of 400 MiB")
     assert isinstance(grid, Grid)
     assert list(grid.rows[:2]) == [

@@ -32,7 +32,7 @@ from qcfeed.metrics.growth import Point
 from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory
-from qcfeed.model.tasks import TaskGroup, TasksByLocation
+from qcfeed.model.tasks import GroupedTasks, TasksByLocation
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -502,7 +502,7 @@ def test_a_few_vanished_peers_are_a_warning(
 def test_a_program_with_mostly_unknown_tasks_is_not_called_healthy(
     earlier: int, verdict: str
 ) -> None:
-    group = TaskGroup(
+    group = GroupedTasks(
         coroutine="refresh",
         location="leak.py:2",
         function="refresh",

@@ -19,7 +19,7 @@ from aiohttp import web
 from qcfeed.diagnostics import connections as module
 from qcfeed.diagnostics import references
 from qcfeed.diagnostics.connections import (
-    ConnectionState,
+    HeldConnectionState,
     connections,
 )
 from tests.support.certificate import of_localhost
@@ -27,9 +27,9 @@ from tests.support.certificate import of_localhost
 Stage = contextlib.AsyncExitStack
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 OPEN, PEER_CLOSED, CLOSED = (
-    ConnectionState.OPEN,
-    ConnectionState.PEER_CLOSED,
-    ConnectionState.CLOSED,
+    HeldConnectionState.OPEN,
+    HeldConnectionState.PEER_CLOSED,
+    HeldConnectionState.CLOSED,
 )
 
 
@@ -88,7 +88,7 @@ async def streams(stage: Stage) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return reader, writer, far
 
 
-def told(task: asyncio.Task[Any]) -> list[tuple[str, ConnectionState, int]]:
+def told(task: asyncio.Task[Any]) -> list[tuple[str, HeldConnectionState, int]]:
     return [(each.peer, each.state, each.distance) for each in connections(task)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import demand
-from qcfeed.diagnostics.demand import LONG_S, Kind, Reason
+from qcfeed.diagnostics.demand import LONG_S, Reason, ReasonKind
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
@@ -73,18 +73,18 @@ async def reasons(ledger: Ledger, *starts: Start) -> AsyncIterator[list[Reason |
 @pytest.mark.parametrize(
     ("start", "kind"),
     [
-        (lambda: sleep_once(60), Kind.TIMER),
-        (lambda: sleep_once(2 * LONG_S), Kind.LONG_TIMER),
-        (lambda: retry(60), Kind.TIMER),
-        (lambda: within(60), Kind.TIMER),
-        (lambda: wait_for(60), Kind.TIMER),
+        (lambda: sleep_once(60), ReasonKind.TIMER),
+        (lambda: sleep_once(2 * LONG_S), ReasonKind.LONG_TIMER),
+        (lambda: retry(60), ReasonKind.TIMER),
+        (lambda: within(60), ReasonKind.TIMER),
+        (lambda: wait_for(60), ReasonKind.TIMER),
         (lambda: sleep_for_ever(60), None),
         (lambda: again_within(60), None),
         (forever, None),
     ],
 )
 async def test_a_timer_explains_only_what_ends_with_it(
-    ledger: Ledger, start: Start, kind: Kind | None
+    ledger: Ledger, start: Start, kind: ReasonKind | None
 ) -> None:
     async with reasons(ledger, start) as (found,):
         assert (found and found.kind) == kind
@@ -97,7 +97,7 @@ async def test_an_open_owner_explains_its_own_task(ledger: Ledger, subscriber: S
     with owned_by(subscriber):
         async with reasons(ledger, forever) as (found,):
             assert found is not None
-            assert found.kind is Kind.OWNER
+            assert found.kind is ReasonKind.OWNER
         subscriber.closed = True
         async with reasons(ledger, forever) as (gone,):
             assert gone is None
@@ -123,7 +123,7 @@ async def test_an_open_connection_of_its_own_explains_a_task(ledger: Ledger) -> 
 
         async with reasons(ledger, serve) as (found,):
             assert found is not None
-            assert found.kind is Kind.CONNECTION
+            assert found.kind is ReasonKind.CONNECTION
         far.close()
         async with reasons(ledger, lambda: hold(writer)) as (gone,):
             assert gone is None
@@ -157,12 +157,12 @@ async def test_connections_that_the_program_opened_do_not_explain_growth(ledger:
     opened = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(5)]
     starts = [functools.partial(hold, writer) for _, writer in opened]
     async with reasons(ledger, *starts) as found:
-        assert [each and each.kind for each in found] == [Kind.OPENED] * 5
+        assert [each and each.kind for each in found] == [ReasonKind.OPENED] * 5
         records = [ledger.record_of(task) for task in served]
         accepted = demand.reasons(record for record in records if record is not None)
         assert demand.serving(served) == 5
         assert demand.serving([*served, None]) == 5
-        assert [each and each.kind for each in accepted] == [Kind.CONNECTION] * 5
+        assert [each and each.kind for each in accepted] == [ReasonKind.CONNECTION] * 5
     for _, writer in opened:
         writer.close()
         await writer.wait_closed()
@@ -176,7 +176,7 @@ async def test_a_timer_explains_a_task_whose_owner_has_many(
 ) -> None:
     with owned_by(subscriber):
         async with reasons(ledger, *[lambda: sleep_once(60)] * 10) as found:
-            assert [each and each.kind for each in found] == [Kind.TIMER] * 10
+            assert [each and each.kind for each in found] == [ReasonKind.TIMER] * 10
 
 
 @asynccontextmanager
@@ -204,7 +204,7 @@ async def test_a_connection_of_its_own_counts_beside_one_that_all_share(ledger: 
     async with connected(11) as (shared, *own):
         starts = [functools.partial(hold_both, each, shared) for each in own]
         async with reasons(ledger, *starts) as found:
-            assert [each and each.kind for each in found] == [Kind.CONNECTION] * 10
+            assert [each and each.kind for each in found] == [ReasonKind.CONNECTION] * 10
 
 
 async def test_a_sample_shows_that_many_tasks_share_a_pool_of_connections(ledger: Ledger) -> None:
@@ -212,7 +212,7 @@ async def test_a_sample_shows_that_many_tasks_share_a_pool_of_connections(ledger
     async with connected(10) as pool:
         starts = [functools.partial(hold, each) for each in (*pool, *pool)]
         async with reasons(ledger, *starts) as found:
-            assert [each and each.kind for each in found] == [Kind.CONNECTION] * 20
+            assert [each and each.kind for each in found] == [ReasonKind.CONNECTION] * 20
         tasks = [asyncio.create_task(start()) for start in starts]
         await asyncio.sleep(0)
         records = [record for task in tasks if (record := ledger.record_of(task)) is not None]
@@ -225,9 +225,14 @@ async def test_a_sample_shows_that_many_tasks_share_a_pool_of_connections(ledger
 
 
 def test_the_most_frequent_reason_has_the_longest_time() -> None:
-    found = [Reason(Kind.TIMER, 3.0), None, Reason(Kind.CONNECTION), Reason(Kind.TIMER, 9.0)]
-    assert demand.most_frequent(found) == Reason(Kind.TIMER, 9.0)
-    assert demand.most_frequent([None, Reason(Kind.OWNER)]) == Reason(Kind.OWNER)
+    found = [
+        Reason(ReasonKind.TIMER, 3.0),
+        None,
+        Reason(ReasonKind.CONNECTION),
+        Reason(ReasonKind.TIMER, 9.0),
+    ]
+    assert demand.most_frequent(found) == Reason(ReasonKind.TIMER, 9.0)
+    assert demand.most_frequent([None, Reason(ReasonKind.OWNER)]) == Reason(ReasonKind.OWNER)
     assert demand.most_frequent([None]) is None
 
 
@@ -259,7 +264,7 @@ async def test_a_sample_tells_how_many_tasks_have_each_owner(
     await asyncio.sleep(0)
     records = [record for task in tasks if (record := ledger.record_of(task)) is not None]
     found = demand.reasons(records, total)
-    assert [each for each in found if each is not None and each.kind is not Kind.OWNER] == []
+    assert [each for each in found if each is not None and each.kind is not ReasonKind.OWNER] == []
     assert len(found) - found.count(None) == explained
     for task in tasks:
         task.cancel()
@@ -269,15 +274,15 @@ async def test_a_sample_tells_how_many_tasks_have_each_owner(
 @pytest.mark.parametrize(
     ("servers", "kind"),
     [
-        ([3], Kind.CONNECTION),
-        ([4], Kind.OPENED),
-        ([2, 2], Kind.OPENED),
-        ([2, 1, 1], Kind.CONNECTION),
+        ([3], ReasonKind.CONNECTION),
+        ([4], ReasonKind.OPENED),
+        ([2, 2], ReasonKind.OPENED),
+        ([2, 1, 1], ReasonKind.CONNECTION),
     ],
     ids=["three to one peer", "four to one peer", "four to two peers", "four to three peers"],
 )
 async def test_connections_that_go_to_few_peers_were_opened_by_the_program(
-    ledger: Ledger, servers: list[int], kind: Kind
+    ledger: Ledger, servers: list[int], kind: ReasonKind
 ) -> None:
     with contextlib.ExitStack() as ends:
         starts, writers = [], []
@@ -303,7 +308,7 @@ async def test_a_timer_of_fifteen_minutes_is_no_long_one_and_says_when_it_ends(
     async with reasons(ledger, lambda: sleep_once(900), lambda: sleep_once(2_000)) as (one, long):
         assert one is not None
         assert long is not None
-        assert (one.kind, long.kind) == (Kind.TIMER, Kind.LONG_TIMER)
+        assert (one.kind, long.kind) == (ReasonKind.TIMER, ReasonKind.LONG_TIMER)
         assert one.ends_in_s is not None
         assert 900.0 - PATIENCE < one.ends_in_s <= 900.0
 
@@ -320,6 +325,6 @@ async def test_of_several_timers_the_first_ends_a_task(ledger: Ledger) -> None:
     async with reasons(ledger, sleeps_within, sleeps_less) as found:
         for each in found:
             assert each is not None
-            assert each.kind is Kind.TIMER
+            assert each.kind is ReasonKind.TIMER
             assert each.ends_in_s is not None
             assert 500.0 - PATIENCE < each.ends_in_s <= 500.0

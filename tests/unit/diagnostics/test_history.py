@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.diagnostics.history import History
+from qcfeed.diagnostics.history import SnapshotHistory
 from qcfeed.diagnostics.snapshot import LocationCounts
 
 
@@ -11,7 +11,7 @@ def row(location: str, live: int, **more) -> LocationCounts:
 
 
 def test_counts_a_location_oldest_first() -> None:
-    history = History()
+    history = SnapshotHistory()
     history.note(1.0, [row("a", 1, spawned=5, destroyed=0)])
     history.note(2.0, [row("b", 9), row("a", 2, spawned=7, destroyed=1)])
     assert history.times() == [1.0, 2.0]
@@ -21,7 +21,7 @@ def test_counts_a_location_oldest_first() -> None:
 
 
 def test_bounded_in_time() -> None:
-    history = History(points=3)
+    history = SnapshotHistory(points=3)
     for n in range(10):
         history.note(float(n), [row("a", n)])
     assert history.times() == [7.0, 8.0, 9.0]
@@ -29,7 +29,7 @@ def test_bounded_in_time() -> None:
 
 
 def test_the_history_is_bounded_in_locations_and_counts_dropped_ones() -> None:
-    history = History(locations=2)
+    history = SnapshotHistory(locations=2)
     history.note(1.0, [row("a", 9), row("b", 5), row("c", 1)])
     assert (history.dropped, [s.location for s in history.series()]) == (1, ["a", "b"])
     history.note(2.0, [row("c", 10), row("a", 9), row("b", 5)])
@@ -40,7 +40,7 @@ def test_the_history_is_bounded_in_locations_and_counts_dropped_ones() -> None:
 
 
 def test_series_are_copies() -> None:
-    history = History()
+    history = SnapshotHistory()
     history.note(1.0, [row("a", 1)])
     (series,) = history.series()
     history.note(2.0, [row("a", 2)])
@@ -49,7 +49,7 @@ def test_series_are_copies() -> None:
 
 @pytest.mark.parametrize("locations", [512])
 def test_a_full_history_is_small(locations: int) -> None:
-    history = History()
+    history = SnapshotHistory()
     rows = [row(str(n), n, spawned=n) for n in range(locations)]
     for n in range(400):
         history.note(float(n), rows)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import leak_rules
-from qcfeed.diagnostics.demand import Kind, Reason
+from qcfeed.diagnostics.demand import Reason, ReasonKind
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.object_holders import Holder, Path
 from qcfeed.diagnostics.object_rows import ObjectRow
@@ -85,14 +85,14 @@ def test_it_is_proved_if_sound_tasks_of_the_group_are_known_and_the_numbers_are_
 
 
 def test_explained_tasks_are_no_finding_and_are_told() -> None:
-    for kind in (Kind.OWNER, Kind.CONNECTION, Kind.TIMER):
+    for kind in (ReasonKind.OWNER, ReasonKind.CONNECTION, ReasonKind.TIMER):
         explained = survivors(unexplained=0, reason=Reason(kind, 60.0))
         assert found(explained) == []
         assert told(explained) == [f"bot.py:88: 300 live, +300 per minute; {kind.value}"]
 
 
 def test_of_partly_explained_tasks_only_the_others_count() -> None:
-    partly = survivors(unexplained=110, reason=Reason(Kind.CONNECTION))
+    partly = survivors(unexplained=110, reason=Reason(ReasonKind.CONNECTION))
     (finding,) = found(partly)
     assert (finding.count, finding.per_minute) == (110, 120.0)
     assert "165 others of that age are explained: each holds an open connection" in finding.evidence
@@ -105,7 +105,7 @@ def test_of_partly_explained_tasks_only_the_others_count() -> None:
 def test_how_many_of_that_age_are_explained_is_told_if_there_are_any(
     unexplained: int, others: str | None
 ) -> None:
-    (finding,) = found(survivors(unexplained=unexplained, reason=Reason(Kind.TIMER)))
+    (finding,) = found(survivors(unexplained=unexplained, reason=Reason(ReasonKind.TIMER)))
     told = [line for line in finding.evidence if "explained" in line]
     assert [line.partition(" of ")[0] for line in told] == ([] if others is None else [others])
 
@@ -130,7 +130,7 @@ def test_a_task_that_belongs_to_a_living_parent_is_judged_with_it() -> None:
         "each has a task of its own, created at bot.py:90, that does not end either"
         in finding.evidence
     )
-    explained = survivors(unexplained=0, reason=Reason(Kind.CONNECTION))
+    explained = survivors(unexplained=0, reason=Reason(ReasonKind.CONNECTION))
     assert found(child, explained) == []
 
 
@@ -143,7 +143,7 @@ def test_tasks_that_start_their_successors_are_a_leak_of_their_own() -> None:
 
 def test_a_helper_that_creates_parents_and_children_at_one_line_accuses_neither() -> None:
     children = survivors(coroutine="ping", parents=Parents("bot.py:88", "session"))
-    sessions = survivors(coroutine="session", unexplained=0, reason=Reason(Kind.CONNECTION))
+    sessions = survivors(coroutine="session", unexplained=0, reason=Reason(ReasonKind.CONNECTION))
     assert found(children, sessions) == []
     assert len(told(children, sessions)) == 2
     (finding,) = found(children, survivors(coroutine="session"))
@@ -217,10 +217,10 @@ def test_the_holder_of_the_object_that_all_wait_for_is_named() -> None:
     ("reason", "evidence"),
     [
         (
-            Reason(Kind.LONG_TIMER, 3_600.0),
+            Reason(ReasonKind.LONG_TIMER, 3_600.0),
             ["about 18,000 will be alive before the first timer ends"],
         ),
-        (Reason(Kind.OPENED), []),
+        (Reason(ReasonKind.OPENED), []),
     ],
 )
 def test_what_explains_each_task_but_not_their_growth_is_a_suspicion(

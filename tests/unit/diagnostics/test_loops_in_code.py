@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics.loops_in_code import MAX_ROUNDS, Bounds, bounds
+from qcfeed.diagnostics.loops_in_code import MAX_ROUNDS, LoopBounds, bounds
 
 
 async def wait() -> None:
@@ -101,7 +101,7 @@ async def over_an_async_generator() -> None:
         await wait()
 
 
-async def bounds_of(coroutine: Coroutine[Any, Any, None]) -> Bounds:
+async def bounds_of(coroutine: Coroutine[Any, Any, None]) -> LoopBounds:
     task = asyncio.create_task(coroutine)
     for _ in range(10):
         await asyncio.sleep(0)
@@ -114,22 +114,22 @@ async def bounds_of(coroutine: Coroutine[Any, Any, None]) -> Bounds:
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (once, Bounds.NO_LOOP),
-        (after_a_loop, Bounds.NO_LOOP),
-        (inside_with_blocks, Bounds.NO_LOOP),
-        (after_a_try_without_a_loop, Bounds.NO_LOOP),
-        (rounds_of_a_retry, Bounds.ROUNDS),
-        (rounds_in_rounds, Bounds.ROUNDS),
-        (for_ever, Bounds.UNKNOWN),
-        (a_retry_for_ever, Bounds.UNKNOWN),
-        (rounds_for_ever, Bounds.UNKNOWN),
-        (over_a_generator, Bounds.UNKNOWN),
-        (too_many_rounds, Bounds.UNKNOWN),
-        (over_an_async_generator, Bounds.UNKNOWN),
+        (once, LoopBounds.NO_LOOP),
+        (after_a_loop, LoopBounds.NO_LOOP),
+        (inside_with_blocks, LoopBounds.NO_LOOP),
+        (after_a_try_without_a_loop, LoopBounds.NO_LOOP),
+        (rounds_of_a_retry, LoopBounds.ROUNDS),
+        (rounds_in_rounds, LoopBounds.ROUNDS),
+        (for_ever, LoopBounds.UNKNOWN),
+        (a_retry_for_ever, LoopBounds.UNKNOWN),
+        (rounds_for_ever, LoopBounds.UNKNOWN),
+        (over_a_generator, LoopBounds.UNKNOWN),
+        (too_many_rounds, LoopBounds.UNKNOWN),
+        (over_an_async_generator, LoopBounds.UNKNOWN),
     ],
 )
 async def test_the_loops_around_an_await(
-    function: Callable[[], Coroutine[Any, Any, None]], expected: Bounds
+    function: Callable[[], Coroutine[Any, Any, None]], expected: LoopBounds
 ) -> None:
     assert await bounds_of(function()) is expected
 
@@ -139,11 +139,11 @@ async def test_a_list_is_a_bounded_loop_too() -> None:
         for _ in items:
             await wait()
 
-    expected = Bounds.UNKNOWN if sys.version_info >= (3, 15) else Bounds.ROUNDS
+    expected = LoopBounds.UNKNOWN if sys.version_info >= (3, 15) else LoopBounds.ROUNDS
     assert await bounds_of(over_a_list([1, 2, 3])) is expected
 
 
 async def test_a_coroutine_that_is_not_suspended_is_unknown() -> None:
     coroutine = once()
     coroutine.close()
-    assert bounds(coroutine) is Bounds.UNKNOWN
+    assert bounds(coroutine) is LoopBounds.UNKNOWN

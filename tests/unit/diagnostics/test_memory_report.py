@@ -15,7 +15,7 @@ from qcfeed.diagnostics import memory_report
 from qcfeed.diagnostics.heap_walk import HeapWalk
 from qcfeed.diagnostics.held_memory import held_by
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.memory_report import Bounds, MemoryReport, Store
+from qcfeed.diagnostics.memory_report import MemoryReport, Store, WalkLimits
 from qcfeed.diagnostics.object_paths import path_of, type_name
 from qcfeed.diagnostics.object_sizes import MAX_ITEMS, ObjectSizes, items, referents
 from qcfeed.diagnostics.task_memory import LocationMemory
@@ -23,9 +23,9 @@ from tests.support.patience import PATIENCE
 
 KB = 1_000
 CACHE: dict[int, bytes] = {}
-UNHURRIED = Bounds(seconds=PATIENCE)
+UNHURRIED = WalkLimits(seconds=PATIENCE)
 """However busy the machine is."""
-EVERYTHING = Bounds(objects=5_000_000, seconds=PATIENCE, largest=10_000, types=10_000)
+EVERYTHING = WalkLimits(objects=5_000_000, seconds=PATIENCE, largest=10_000, types=10_000)
 """Whatever else this process has. Slow: other tests leave a million objects."""
 
 
@@ -44,7 +44,7 @@ class Handler:
         assert data
 
 
-async def look(ledger: Ledger, stores: Any = None, bounds: Bounds = UNHURRIED) -> MemoryReport:
+async def look(ledger: Ledger, stores: Any = None, bounds: WalkLimits = UNHURRIED) -> MemoryReport:
     return await asyncio.to_thread(memory_report.take, ledger, stores, bounds)
 
 

@@ -53,7 +53,7 @@ def take(ledger: Ledger, which: Filter | None = None, *, exact: bool = False) ->
     return profile.take(ledger, which or Filter(site=HERE), time.monotonic(), exact=exact)
 
 
-def functions(places: tuple[profile.Place, ...]) -> Iterator[str]:
+def functions(places: tuple[profile.ProfileCall, ...]) -> Iterator[str]:
     return (place.function for place in places)
 
 

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from qcfeed.diagnostics.proof import ProofOutcome, Sample, judge
+from qcfeed.diagnostics.proof import LocationSample, ProofOutcome, judge
 
 
-def samples(live: list[int], spawned: int = 100, orphaned: int = 0) -> list[Sample]:
+def samples(live: list[int], spawned: int = 100, orphaned: int = 0) -> list[LocationSample]:
     last = len(live) - 1
-    return [Sample(n, spawned * i // max(1, last), orphaned) for i, n in enumerate(live)]
+    return [LocationSample(n, spawned * i // max(1, last), orphaned) for i, n in enumerate(live)]
 
 
 def test_it_holds_when_tasks_come_and_go() -> None:
@@ -37,7 +37,7 @@ def test_a_leak_under_traffic_is_found_and_traffic_alone_is_no_leak(seed: int) -
 
 def test_lasting_orphans_are_a_leak() -> None:
     assert judge(samples([3] * 9, orphaned=3), 20).outcome is ProofOutcome.LEAKS
-    passing = [*samples([3] * 8), Sample(3, 100, 2)]
+    passing = [*samples([3] * 8), LocationSample(3, 100, 2)]
     assert judge(passing, 20).outcome is ProofOutcome.HOLDS
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from qcfeed.diagnostics import growth_rules, rules
 from qcfeed.diagnostics.findings import Certainty, Finding
-from qcfeed.diagnostics.history import History, Series
+from qcfeed.diagnostics.history import LocationSeries, SnapshotHistory
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.snapshot import LocationCounts
@@ -20,15 +20,15 @@ from qcfeed.diagnostics.watchdog import Stall
 EVERY = 10.0
 
 
-def look(*series: Series, **more) -> Observations:
+def look(*series: LocationSeries, **more) -> Observations:
     longest = max((len(s.live) for s in series), default=0)
     times = [n * EVERY for n in range(longest)]
     return Observations(now=times[-1] if times else 0.0, times=times, series=list(series), **more)
 
 
-def series(live: list[int], destroyed: list[int] | None = None) -> Series:
+def series(live: list[int], destroyed: list[int] | None = None) -> LocationSeries:
     births = range(0, 7 * len(live), 7)
-    return Series(
+    return LocationSeries(
         "a.py:1",
         "f",
         array("q", live),
@@ -110,7 +110,7 @@ def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> 
         ends[kind] = [chance.expovariate(1 / lives) for _ in range(round(births * lives))]
         spawned[kind] = len(ends[kind])
         heapq.heapify(ends[kind])
-    history = History()
+    history = SnapshotHistory()
     for step in range(1, 361):
         now = step * EVERY
         rows = []

@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from qcfeed.diagnostics.findings import Certainty, Finding
-from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.history import LocationSeries
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
@@ -17,13 +17,13 @@ EVERY = 10.0
 STEADY = [100 + 5 * n for n in range(60)]
 
 
-def series(live: list[int], location: str = "a.py:1", destroyed: int = 0) -> Series:
+def series(live: list[int], location: str = "a.py:1", destroyed: int = 0) -> LocationSeries:
     spawned = range(50, 50 + 7 * len(live), 7)
     gone = [0] * (len(live) - 1) + [destroyed]
-    return Series(location, "f", array("q", live), array("q", spawned), array("q", gone))
+    return LocationSeries(location, "f", array("q", live), array("q", spawned), array("q", gone))
 
 
-def observed(*of: Series, every: float = EVERY, **more) -> list[Finding]:
+def observed(*of: LocationSeries, every: float = EVERY, **more) -> list[Finding]:
     longest = max((len(each.live) for each in of), default=0)
     times = [n * every for n in range(longest)]
     return findings(Observations(**{"now": 5_000.0, "times": times, "series": list(of), **more}))

@@ -10,7 +10,7 @@ import pytest
 from qcfeed.diagnostics import scan, turns
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
-from qcfeed.diagnostics.task_info import Task, TaskRecord, info_of, task_of, to_record
+from qcfeed.diagnostics.task_info import LedgerTask, TaskRecord, info_of, task_of, to_record
 
 
 async def nothing() -> None: ...
@@ -107,7 +107,7 @@ async def test_the_end_of_a_held_task_is_recorded_once(ledger: Ledger) -> None:
 
 async def test_a_task_that_is_being_recorded_is_not_counted(ledger: Ledger) -> None:
     before = sum(1 for _, some in LiveTaskScan(ledger) for _ in some)
-    half = Task(forever(), loop=asyncio.get_running_loop())  # created, and not recorded yet
+    half = LedgerTask(forever(), loop=asyncio.get_running_loop())  # created, and not recorded yet
     reading_ = LiveTaskScan(ledger)
     assert sum(len(some) for _, some in reading_) == before
     untracked = reading_.untracked

@@ -16,7 +16,7 @@ from qcfeed.diagnostics import registry, snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
-from qcfeed.diagnostics.task_info import Task
+from qcfeed.diagnostics.task_info import LedgerTask
 from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 
@@ -145,14 +145,14 @@ async def test_a_missing_parent_is_noticed(ledger: Ledger, monkeypatch: pytest.M
 async def test_ends_that_are_counted_twice_or_not_at_all_are_noticed(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, times: int, extra: int
 ) -> None:
-    original = Task.__del__
+    original = LedgerTask.__del__
 
-    def miscounted(task: Task) -> None:
+    def miscounted(task: LedgerTask) -> None:
         site = task.site
         original(task)
         site.finished += extra
 
-    monkeypatch.setattr(Task, "__del__", miscounted)
+    monkeypatch.setattr(LedgerTask, "__del__", miscounted)
     await ledger.check.probe()
     (reason,) = ledger.incomplete()
     assert reason.endswith(f"a probe that ended was counted {times} times")

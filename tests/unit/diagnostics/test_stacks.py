@@ -51,7 +51,7 @@ async def test_a_waiting_task_outermost_first_through_generators() -> None:
     assert told[1].source == "await asyncio.Event().wait()"
 
 
-def look(task: asyncio.Task[Any]) -> list[stacks.Frame]:
+def look(task: asyncio.Task[Any]) -> list[stacks.StackFrame]:
     return stacks.task_stack(task)
 
 
@@ -91,7 +91,7 @@ def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Modu
     sys.modules.pop("gone_feed", None)
 
 
-async def innermost(wait: Callable[[Any], Any]) -> stacks.Frame:
+async def innermost(wait: Callable[[Any], Any]) -> stacks.StackFrame:
     async with waiting(wait(asyncio.get_running_loop().create_future())) as task:
         return stacks.task_stack(task)[-1]
 
@@ -170,7 +170,7 @@ def blocks_a_loop(hold: Callable[[], object]) -> None:
     asyncio.run(outer())
 
 
-def by_ident(ident: int) -> stacks.ThreadStack:
+def by_ident(ident: int) -> stacks.CapturedStack:
     (found,) = [thread for thread in stacks.threads() if thread.ident == ident]
     return found
 
@@ -210,7 +210,7 @@ def test_the_task_that_runs_in_a_thread_and_where_it_is_stuck() -> None:
 
 
 async def test_a_task_that_cannot_be_read_does_not_hide_the_threads() -> None:
-    async def looks() -> list[stacks.ThreadStack]:
+    async def looks() -> list[stacks.CapturedStack]:
         return stacks.threads()
 
     task = Opaque(looks(), loop=asyncio.get_running_loop())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics.abandoned import IS_RELIABLE
-from qcfeed.diagnostics.demand import Kind
+from qcfeed.diagnostics.demand import ReasonKind
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.observations import Survivors
 from qcfeed.diagnostics.survivors import SurvivorWatch
@@ -125,7 +125,7 @@ async def test_the_coroutines_of_one_helper_are_judged_apart(stage: Stage) -> No
     assert found["forever"].unexplained == found["forever"].survival.old
     assert found["sleep_once"].unexplained == 0
     assert found["sleep_once"].reason is not None
-    assert found["sleep_once"].reason.kind is Kind.TIMER
+    assert found["sleep_once"].reason.kind is ReasonKind.TIMER
 
 
 async def test_tasks_that_end_are_no_survivors(stage: Stage) -> None:
@@ -169,7 +169,7 @@ async def test_what_explains_a_growing_location(stage: Stage) -> None:
     await stage.start(sleep_once, 30)
     stage.look()
     (at,) = {task.site.location for task in stage.tasks}
-    assert stage.watch.explain([at, "elsewhere.py:1"]) == {at: Kind.TIMER.value}
+    assert stage.watch.explain([at, "elsewhere.py:1"]) == {at: ReasonKind.TIMER.value}
     await stage.start(forever, 30)
     stage.look()
     assert stage.watch.explain([at]) == {}

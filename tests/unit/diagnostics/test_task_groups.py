@@ -9,7 +9,7 @@ import pytest
 
 from qcfeed.diagnostics import task_groups
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.task_groups import Grouping, TaskGroup
+from qcfeed.diagnostics.task_groups import CoroutineGroup, Grouping
 
 HERE = "tests/unit/diagnostics/test_task_groups.py"
 
@@ -26,7 +26,7 @@ async def running(*coroutines: Any) -> AsyncIterator[list[asyncio.Task[Any]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def grouped(tasks: list[asyncio.Task[Any]]) -> list[TaskGroup]:
+def grouped(tasks: list[asyncio.Task[Any]]) -> list[CoroutineGroup]:
     grouping = Grouping()
     grouping.add(tasks)
     return grouping.groups()

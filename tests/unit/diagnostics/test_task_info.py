@@ -10,7 +10,7 @@ from qcfeed.diagnostics.ended_task import TaskOutcome
 from qcfeed.diagnostics.labels import label
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
-from qcfeed.diagnostics.task_info import Task, info_of, record_end, task_of, to_record
+from qcfeed.diagnostics.task_info import LedgerTask, info_of, record_end, task_of, to_record
 
 
 async def nothing() -> None: ...
@@ -24,7 +24,7 @@ class ReadMeanwhile(Site):
 
     @property  # type: ignore[override]
     def finished(self) -> int:
-        task: Task | None = getattr(self, "dying", None)
+        task: LedgerTask | None = getattr(self, "dying", None)
         if task is not None:
             self.dying = None
             record_end(task, task)
@@ -39,16 +39,16 @@ async def test_an_end_is_counted_once_while_a_reader_scans(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = ReadMeanwhile(ledger, None, 0)
-    original = Task.__del__
+    original = LedgerTask.__del__
 
-    def dying(task: Task) -> None:
+    def dying(task: LedgerTask) -> None:
         if task.site is site:
             site.dying = task
         original(task)
 
-    monkeypatch.setattr(Task, "__del__", dying)
+    monkeypatch.setattr(LedgerTask, "__del__", dying)
     task = asyncio.create_task(nothing())
-    assert isinstance(task, Task)
+    assert isinstance(task, LedgerTask)
     site.spawned, task.site = 1, site
     await task
     await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from qcfeed.metrics.catalog import metrics as catalog
-from qcfeed.metrics.catalog.metrics import METRICS, Kind
+from qcfeed.metrics.catalog.metrics import METRICS, MetricKind
 from qcfeed.metrics.collectors import BucketCounts, Exposition, Sample
 
 
@@ -48,10 +48,12 @@ def test_names_follow_the_naming_guide() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS) > 20
     for metric in METRICS:
         assert re.fullmatch(r"(qcfeed|process)_[a-z_]+", metric.name)
-        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
         assert metric.help.endswith(".")
         assert metric.unit
-        assert bool(metric.buckets) == (metric.kind in (Kind.HISTOGRAM, Kind.DISTRIBUTION))
+        assert bool(metric.buckets) == (
+            metric.kind in (MetricKind.HISTOGRAM, MetricKind.DISTRIBUTION)
+        )
         assert list(metric.buckets) == sorted(metric.buckets)
         for unit in ("seconds", "bytes"):
             assert (unit in metric.name) == (metric.unit == unit), metric.name

@@ -294,4 +294,4 @@ def test_without_growth_no_location_has_a_share() -> None:
 
 def test_values_whose_squares_vanish_in_floats_are_constant() -> None:
     samples = [(0.0, 1e-200), (30.0, 2e-200), (60.0, 1e-200)]
-    assert growth.fit(samples) == growth.Line(0.0, 1.0)
+    assert growth.fit(samples) == growth.FittedLine(0.0, 1.0)

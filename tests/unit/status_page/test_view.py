@@ -8,10 +8,10 @@ import pytest
 
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, Symptom
-from qcfeed.model.feeds import Feed, Feeds
-from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.feeds import Feeds, FeedStatus
+from qcfeed.model.status import Bands, Listening, Memory, ServiceStatus
 from qcfeed.model.status_page import StatusPage
-from qcfeed.model.subscribers import Subscriber, Subscribers
+from qcfeed.model.subscribers import Subscribers, SubscriberStatus
 from qcfeed.model.tasks import TaskTotals
 from qcfeed.observe.recent import LocationTrend
 from qcfeed.observe.tracker import Health, Tracked
@@ -20,7 +20,7 @@ from tests.support.hostile import EVIL, offences
 from tests.unit.cli.top.made import finding, health
 
 
-def status(**more: Any) -> Status:
+def status(**more: Any) -> ServiceStatus:
     given: dict[str, Any] = {
         "pid": 7, "instance": "8006", "taken_at": "2024-03-20T02:15:03.5Z", "version": "1.0",
         "state": "serving", "drill": None, "started_at": "", "uptime_s": 3_600.0, "loop_lag_ms": 0.2,
@@ -31,7 +31,7 @@ def status(**more: Any) -> Status:
         "subscribers_per_symbol": 1.0, "orphaned_tasks": 0, "orphaned_subscriptions": 0,
         "staleness": Bands(live=3), "totals": TaskTotals(live=12),
     }  # fmt: skip
-    return Status(**(given | more))
+    return ServiceStatus(**(given | more))
 
 
 def tracked(found: Health | None, **more: Any) -> Tracked:
@@ -42,31 +42,31 @@ def tracked(found: Health | None, **more: Any) -> Tracked:
     return Tracked(**(given | more))
 
 
-def feed(symbol: str, band: str = "live", subscribers: int = 1) -> Feed:
-    return Feed(
+def feed(symbol: str, band: str = "live", subscribers: int = 1) -> FeedStatus:
+    return FeedStatus(
         symbol=symbol, demand="wanted", upstream_state="open", subscriber_count=subscribers,
         generation=1, band=band, reason=None, last_quote_at="2024-03-20T02:15:00Z", age_s=3.0,
         quotes=1, quotes_per_s=1.0, restarts=0,
     )  # fmt: skip
 
 
-def subscriber(number: int, **more: Any) -> Subscriber:
+def subscriber(number: int, **more: Any) -> SubscriberStatus:
     given: dict[str, Any] = {
         "id": number, "peer": f"127.0.0.1:{number}", "symbols": ["AAPL"], "held": 1,
         "policy": "conflate", "compressed": False, "lag": 0, "lag_bytes": 0, "kernel_bytes": 0,
         "age_s": 1.0, "stalled_s": 0.0, "conflated": 0, "dropped": 0, "slow": False,
     }  # fmt: skip
-    return Subscriber(**(given | more))
+    return SubscriberStatus(**(given | more))
 
 
 def page(
     seen: Tracked,
     locations: list[LocationTrend] | None = None,
-    feeds: list[Feed] | None = None,
-    subscribers: list[Subscriber] | None = None,
+    feeds: list[FeedStatus] | None = None,
+    subscribers: list[SubscriberStatus] | None = None,
 ) -> StatusPage:
     now = seen.process
-    assert isinstance(now, Status)
+    assert isinstance(now, ServiceStatus)
     return view.page(
         seen,
         now,

@@ -9,7 +9,7 @@ from qcfeed.cli.top.observer import ListTarget, ServiceSnapshot
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
-from qcfeed.model.status import Memory, Process
+from qcfeed.model.status import Memory, ProgramStatus
 from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
 from qcfeed.observe.tracker import Health
 
@@ -43,8 +43,8 @@ def snapshot(second: float, *rows: Location, since: str = "1") -> TasksByLocatio
     )
 
 
-def process(**more: Any) -> Process:
-    return Process(
+def process(**more: Any) -> ProgramStatus:
+    return ProgramStatus(
         pid=7,
         instance="8006",
         taken_at=BEGAN.isoformat(),

@@ -8,7 +8,7 @@ from qcfeed.cli.top.observer import Away, ListTarget
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import fitted, truncate, views
 from qcfeed.cli.ui.table import cell_width
-from qcfeed.model.feeds import Feed
+from qcfeed.model.feeds import FeedStatus
 from qcfeed.model.tasks import Task
 from qcfeed.observe.recent import LocationTrend
 
@@ -154,7 +154,7 @@ def test_a_row_is_one_line_with_its_growth(width: int, state: State) -> None:
 
 
 def test_a_title_takes_as_many_lines_as_it_needs(state: State) -> None:
-    feed = Feed(
+    feed = FeedStatus(
         symbol="BRK.B",
         demand="lingering",
         upstream_state="closing",

@@ -12,15 +12,15 @@ import pytest
 from qcfeed.cli.ui import watching
 from qcfeed.control.routes import FEEDS, NoQuery, Read
 from qcfeed.errors import ExitStatus
-from qcfeed.model.feeds import Feed, Feeds
+from qcfeed.model.feeds import Feeds, FeedStatus
 
 from ..conftest import Left, Watched
 
 Command = Callable[..., Left]
 
 
-def feed(symbol: str, band: str, age: float | None, subscribers: int) -> Feed:
-    return Feed(
+def feed(symbol: str, band: str, age: float | None, subscribers: int) -> FeedStatus:
+    return FeedStatus(
         symbol=symbol, demand="wanted", upstream_state="open", subscriber_count=subscribers,
         generation=1, band=band, reason=None, age_s=age, quotes=1, quotes_per_s=1.0, restarts=0,
         last_quote_at=None if age is None else "2024-03-20T02:15:00.000Z",

@@ -5,9 +5,9 @@ import pytest
 from qcfeed.cli import main
 from qcfeed.control.handlers import findings
 from qcfeed.diagnostics import rules
-from qcfeed.diagnostics.demand import Kind, Reason
+from qcfeed.diagnostics.demand import Reason, ReasonKind
 from qcfeed.diagnostics.findings import Certainty
-from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.history import LocationSeries
 from qcfeed.diagnostics.observations import (
     Observations,
     Survivors,
@@ -41,7 +41,7 @@ def never_ending(reason: Reason | None = None) -> Survivors:
 
 def everything() -> Observations:
     """A look in which every rule finds something."""
-    series = Series("a.py:1", "f")
+    series = LocationSeries("a.py:1", "f")
     for n in range(60):
         for name, value in (("live", 50 * n), ("spawned", 50 * n), ("destroyed", n)):
             getattr(series, name).append(value)
@@ -52,7 +52,7 @@ def everything() -> Observations:
         series=[series],
         orphaned=[tally],
         stubborn=[tally],
-        survivors=[never_ending(), never_ending(reason=Reason(Kind.LONG_TIMER, 3_600.0))],
+        survivors=[never_ending(), never_ending(reason=Reason(ReasonKind.LONG_TIMER, 3_600.0))],
         abandoned=[SuspectTasks("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
         late_wakeups=[Stall(590.0, 0.3, [])],

@@ -20,11 +20,11 @@ from qcfeed.diagnose.report.blocks import (
     Grid,
     Heading,
     Items,
-    Text,
+    Paragraph,
 )
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
-from qcfeed.model.report import AuditEntries, Configuration, Log, LogLine, Setting
+from qcfeed.model.report import AuditEntries, Configuration, LogLine, LogLines, Setting
 from qcfeed.model.status import Memory
 from qcfeed.model.tasks import Task, Tasks
 from tests.support import incident as night
@@ -51,7 +51,7 @@ def test_the_timeline_of_the_incident_has_its_first_and_last_row() -> None:
     report = sections.blocks(material(leak(history=night.points(), history_source="Prometheus")))
     blocks = section(report, "Timeline")
     text, memory, tasks, grid = blocks
-    assert text == Text("Source: Prometheus.")
+    assert text == Paragraph("Source: Prometheus.")
     assert isinstance(memory, Curve)
     assert memory.labels == ("0", "14.2 GiB", "00:00:00", "02:15:00")
     assert isinstance(tasks, Curve)
@@ -64,7 +64,7 @@ def test_the_timeline_of_the_incident_has_its_first_and_last_row() -> None:
 
 def test_without_history_the_timeline_names_its_window() -> None:
     (text, *_) = section(sections.blocks(material(leak())), "Timeline")
-    assert isinstance(text, Text)
+    assert isinstance(text, Paragraph)
     assert "covers the 5.0s in which this report was made" in text.text
 
 
@@ -102,7 +102,7 @@ def test_the_task_dump_shows_orphans_first() -> None:
     ]
     listed = Tasks(total=50, totals=leak().after.totals, tasks=rows)
     (text, code) = section(sections.blocks(material(leak(), tasks=listed)), "Task dump")
-    assert text == Text("Showing 3 orphaned tasks; 50 live tasks in total.")
+    assert text == Paragraph("Showing 3 orphaned tasks; 50 live tasks in total.")
     assert isinstance(code, Code)
     assert code.text.startswith(f"Task #0 [ALIVE for 3h47m] t\n  spawn location: {LEAKY}\n")
     assert "note: owner subscriber 812 of AAPL closed 720.0 s ago" in code.text
@@ -113,13 +113,13 @@ def test_a_line_that_repeats_is_one_line() -> None:
         at="2024-03-20T01:45:23.000Z", level="WARNING", logger="market::feed",
         message="No receivers for AAPL", repeated=14_012, last_at="2024-03-20T02:15:00.000Z",
     )  # fmt: skip
-    log = Log(dropped_lines=7, lines=[line])
+    log = LogLines(dropped_lines=7, lines=[line])
     (code, text) = section(sections.blocks(material(leak(), log=log)), "Log excerpt")
     assert isinstance(code, Code)
     assert code.text.endswith(
         "No receivers for AAPL   (14,012 times, until 2024-03-20T02:15:00.000Z)"
     )
-    assert text == Text("7 older lines left out.")
+    assert text == Paragraph("7 older lines left out.")
 
 
 def test_actions_and_settings() -> None:
@@ -157,7 +157,7 @@ def test_missing_answers_are_listed() -> None:
 
 EVERY_BLOCK: list[Block] = [
     Heading(NASTY, 1),
-    Text(NASTY),
+    Paragraph(NASTY),
     Facts([(NASTY, NASTY)]),
     Grid((NASTY, "n"), [(NASTY, "1"), ("line\nbreak", "2")], frozenset({1})),
     Code(f"``` {NASTY}"),
@@ -202,7 +202,7 @@ def test_a_curve_rises_to_the_top_and_ends_at_the_right() -> None:
 def test_a_program_without_feeds_has_no_staleness() -> None:
     report = sections.blocks(material(healthy(status=None, feeds=[])))
     assert Heading("Quote staleness") not in report
-    assert isinstance(section(report, "Subscriptions")[0], Text)
+    assert isinstance(section(report, "Subscriptions")[0], Paragraph)
 
 
 def test_a_healthy_service_is_reported_as_such() -> None:
@@ -210,7 +210,7 @@ def test_a_healthy_service_is_reported_as_such() -> None:
     report = sections.blocks(material(healthy(after=snapshot(*rows, after_s=5.0))))
     assert isinstance(report[0], Heading)
     assert report[0].text.startswith("HEALTHY")
-    assert section(report, "Findings")[0] == Text("No problem found.")
+    assert section(report, "Findings")[0] == Paragraph("No problem found.")
 
 
 def test_growth_windows_and_alerts_are_both_reported() -> None:
