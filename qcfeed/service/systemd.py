@@ -30,7 +30,7 @@ class Notifier:
         self._timer: asyncio.TimerHandle | None = None
 
     def standing_by(self) -> None:
-        """Report to a supervisor that this process can take over from its predecessor; see workers/process.py."""
+        """Report to a supervisor that this process can take over from its predecessor; see workers/child_process.py."""
         self._send(STANDING_BY)
 
     def ready(self, status: str) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from qcfeed import nats_program
 from qcfeed.errors import StartError
-from qcfeed.workers import process
+from qcfeed.workers import child_process
+from qcfeed.workers.child_process import ChildProcess
 from qcfeed.workers.plan import NATS_USER
-from qcfeed.workers.process import ChildProcess
 
 START_TIMEOUT = 30.0
 _POLL = 0.02
@@ -57,7 +57,9 @@ class Broker:
             old.unlink()
         file = self._directory / "nats.conf"
         write_private(file, self._configuration())
-        child = await process.start((self._program, "-c", str(file)), dict(os.environ), self._hear)
+        child = await child_process.start(
+            (self._program, "-c", str(file)), dict(os.environ), self._hear
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 self._port = await self._read_port(child)

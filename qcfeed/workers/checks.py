@@ -25,7 +25,7 @@ class Report(NamedTuple):
     stack: tuple[str, ...] = ()
 
 
-Check = Callable[[], Awaitable[Report]]
+HealthCheck = Callable[[], Awaitable[Report]]
 """Raises QcfeedError, TimeoutError or OSError if the process does not answer in time."""
 
 
@@ -35,7 +35,7 @@ class Checks:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qcfeed-checks")
 
-    def of_worker(self, name: str) -> Check:
+    def of_worker(self, name: str) -> HealthCheck:
         """Asks the control plane of the worker ``name``, which answers while its event loop is stuck."""
 
         async def check() -> Report:
@@ -52,7 +52,7 @@ class Checks:
 
         return check
 
-    def of_broker(self, port: Callable[[], int]) -> Check:
+    def of_broker(self, port: Callable[[], int]) -> HealthCheck:
         """Connects to the NATS server, which then introduces itself."""
 
         async def check() -> Report:

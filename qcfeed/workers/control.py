@@ -15,8 +15,8 @@ from qcfeed.model.feeds import CancelFeedsRequest
 from qcfeed.model.status import ServiceStatus
 from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
 from qcfeed.workers.checks import TIMEOUT
-from qcfeed.workers.member import RUNNING, Member
 from qcfeed.workers.plan import BROKER
+from qcfeed.workers.supervised_process import RUNNING, SupervisedProcess
 from qcfeed.workers.supervisor import Supervisor
 
 _AT_ONCE = 16
@@ -46,9 +46,9 @@ class WorkersHandlers:
     def workers(self, _: routes.NoQuery) -> Workers:
         """Cost: a request to each worker, at most 16 at once and 2 s each. From any thread."""
         supervisor = self._supervisor
-        members = list(supervisor.members)
+        processes = list(supervisor.processes)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qcfeed-workers") as threads:
-            rows = list(threads.map(_worker, members))
+            rows = list(threads.map(_worker, processes))
         return Workers(
             version=__version__,
             state=supervisor.state,
@@ -73,22 +73,22 @@ class WorkersHandlers:
         )
 
 
-def _worker(member: Member) -> Worker:
-    status, problem = None, member.problem
-    if member.role != BROKER and member.state in (*RUNNING, "stopping"):
+def _worker(process: SupervisedProcess) -> Worker:
+    status, problem = None, process.problem
+    if process.role != BROKER and process.state in (*RUNNING, "stopping"):
         try:
-            address = Address(socket=paths.socket_path(member.name))
+            address = Address(socket=paths.socket_path(process.name))
             status = ControlClient(address, timeout=TIMEOUT).get(routes.STATUS, ServiceStatus)
         except QcfeedError as error:
             problem = problem or error.message
     return Worker(
-        name=member.name,
-        role=member.role,
-        state=member.state,
-        process=member.pid,
-        up_s=round(member.up_s, 3),
-        restarts=member.restarts.count,
-        restarts_by_reason=dict(member.restarts.by_reason),
+        name=process.name,
+        role=process.role,
+        state=process.state,
+        process=process.pid,
+        up_s=round(process.up_s, 3),
+        restarts=process.restarts.count,
+        restarts_by_reason=dict(process.restarts.by_reason),
         problem=problem,
         status=status,
     )

@@ -8,7 +8,7 @@ _LEAST_CHECKS = 3
 """Checks in a row that must have failed: one says little if the supervisor itself was stopped meanwhile."""
 
 
-class Health:
+class WorkerHealth:
     """One life of one worker. ``limit``: seconds for which it may be stuck; 0 if it is never restarted."""
 
     def __init__(self, limit: float) -> None:

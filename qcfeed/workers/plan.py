@@ -26,7 +26,7 @@ _SET_HERE = frozenset(("workers", "worker_timeout", "port", "admin_listen", "ins
 """Options of the supervisor, and those whose values differ between the processes."""
 
 
-class Process(NamedTuple):
+class PlannedProcess(NamedTuple):
     """A process of qcfeed to run."""
 
     name: str
@@ -74,7 +74,9 @@ def configuration(config: Config, password: str) -> str:
     return "".join(f"{name} = {toml(value)}\n" for name, value in values.items())
 
 
-def processes(config: Config, group: str, port: int, *, broker: str, file: str) -> list[Process]:
+def processes(
+    config: Config, group: str, port: int, *, broker: str, file: str
+) -> list[PlannedProcess]:
     """The feeder, then the gateways, which all accept connections on ``port``.
 
     ``group``: the name of the service. ``broker``: the URL of the NATS server. ``file``: the
@@ -85,11 +87,11 @@ def processes(config: Config, group: str, port: int, *, broker: str, file: str) 
     feeder = ("--upstream", config.upstream, "--to", broker, "--host", "127.0.0.1", *admin[-1])
     gateway = ("--upstream", broker, "--port", str(port), "--reuse-port")
     return [
-        Process(
+        PlannedProcess(
             f"{group}-{FEEDER}", FEEDER, (*_qcfeed(file, f"{group}-{FEEDER}"), "feeder", *feeder)
         ),
         *(
-            Process(name, GATEWAY, (*_qcfeed(file, name), "serve", *gateway, *listen))
+            PlannedProcess(name, GATEWAY, (*_qcfeed(file, name), "serve", *gateway, *listen))
             for name, listen in zip(gateways, admin, strict=False)
         ),
     ]

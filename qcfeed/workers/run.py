@@ -135,7 +135,7 @@ def _note_reload() -> None:
 def _greeting(supervisor: Supervisor) -> list[str]:
     at, config = supervisor.websocket, supervisor.config
     name = "" if supervisor.name == at.rpartition(":")[2] else f"--instance {supervisor.name} "
-    workers = " ".join(member.name for member in supervisor.members)
+    workers = " ".join(process.name for process in supervisor.processes)
     who = f"pid {os.getpid()}, instance {supervisor.name}"
     tls = "" if config.tls_cert is None else "s"
     return [

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from qcfeed.errors import StartError
 from qcfeed.service.systemd import STANDING_BY
-from qcfeed.workers.member import start_error
-from qcfeed.workers.process import ChildProcess, Readiness
+from qcfeed.workers.child_process import ChildProcess, Readiness
+from qcfeed.workers.supervised_process import start_error
 
 _TIMEOUT = 60.0
 """Seconds for a process to become ready, or to stand by."""

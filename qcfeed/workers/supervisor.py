@@ -21,13 +21,13 @@ from qcfeed.formats import printable_json, printable_lines
 from qcfeed.net import listen
 from qcfeed.streams import write_message
 from qcfeed.supervised import REQUESTED
-from qcfeed.workers import plan, process
+from qcfeed.workers import child_process, plan
 from qcfeed.workers.broker import Broker, write_private
-from qcfeed.workers.checks import Check, Checks
-from qcfeed.workers.member import Launch, Member, StandBy, Successor
-from qcfeed.workers.plan import BROKER, FEEDER, Process
-from qcfeed.workers.process import ChildProcess, Readiness
+from qcfeed.workers.checks import Checks, HealthCheck
+from qcfeed.workers.child_process import ChildProcess, Readiness
+from qcfeed.workers.plan import BROKER, FEEDER, PlannedProcess
 from qcfeed.workers.starting import Messages, Starting
+from qcfeed.workers.supervised_process import Launch, StandBy, Successor, SupervisedProcess
 
 _GRACE = 5.0
 """Seconds beyond --drain-timeout before a process is killed."""
@@ -50,7 +50,7 @@ class Supervisor:
         self.name = name
         self.config = config
         self.websocket = listen.format_address(bound)
-        self.members: list[Member] = []
+        self.processes: list[SupervisedProcess] = []
         self.state = "serving"
         self.started_at = time.monotonic()
         self._port = bound.getsockname()[1]
@@ -72,8 +72,8 @@ class Supervisor:
             )
             started = [self._add(each) for each in planned]
             async with asyncio.TaskGroup() as tasks:
-                for member in started:
-                    tasks.create_task(member.start(), name=f"start {member.name}")
+                for process in started:
+                    tasks.create_task(process.start(), name=f"start {process.name}")
         except BaseException as error:  # noqa: BLE001 - it is raised again
             await self.stop()
             # Of a group: the first failure has cancelled the others.
@@ -94,14 +94,14 @@ class Supervisor:
         async with self._rolling:
             self.state = "restarting"
             try:
-                for member in chosen:
-                    await member.restart(self.config.drain_timeout + _GRACE)
+                for process in chosen:
+                    await process.restart(self.config.drain_timeout + _GRACE)
             finally:
                 self.state = "draining" if self._ending else "serving"
-        return [member.name for member in chosen]
+        return [process.name for process in chosen]
 
-    def _chosen(self, names: list[str]) -> list[Member]:
-        known = {each.name: each for each in self.members if each.role != BROKER}
+    def _chosen(self, names: list[str]) -> list[SupervisedProcess]:
+        known = {each.name: each for each in self.processes if each.role != BROKER}
         if missing := [name for name in names if name not in known]:
             raise not_found("worker", *missing, hint="`qcfeed workers` lists them", known=known)
         if names:
@@ -117,7 +117,7 @@ class Supervisor:
         for roles in ((plan.GATEWAY,), (FEEDER,), (BROKER,)):
             timeout = _BROKER_TIMEOUT if BROKER in roles else drain
             ended = await asyncio.gather(
-                *(each.stop(timeout) for each in self.members if each.role in roles)
+                *(each.stop(timeout) for each in self.processes if each.role in roles)
             )
             statuses += [] if BROKER in roles else ended
         self._checks.close()
@@ -140,8 +140,8 @@ class Supervisor:
         await self._append(name, BROKER, broker.start, check).start()
         return broker
 
-    def _add(self, planned: Process) -> Member:
-        number = len(self.members)
+    def _add(self, planned: PlannedProcess) -> SupervisedProcess:
+        number = len(self.processes)
 
         async def launch() -> ChildProcess:
             return await (await self._begin(planned, number, successor=False)).ready()
@@ -155,15 +155,20 @@ class Supervisor:
         return self._append(planned.name, planned.role, launch, check, replaced)
 
     def _append(
-        self, name: str, role: str, launch: Launch, check: Check, stand_by: StandBy | None = None
-    ) -> Member:
-        member = Member(name, role, launch, check, self.config.worker_timeout, stand_by)
-        self.members.append(member)
-        return member
+        self,
+        name: str,
+        role: str,
+        launch: Launch,
+        check: HealthCheck,
+        stand_by: StandBy | None = None,
+    ) -> SupervisedProcess:
+        process = SupervisedProcess(name, role, launch, check, self.config.worker_timeout, stand_by)
+        self.processes.append(process)
+        return process
 
-    async def _begin(self, planned: Process, number: int, *, successor: bool) -> Starting:
+    async def _begin(self, planned: PlannedProcess, number: int, *, successor: bool) -> Starting:
         """Start a process. ``successor``: beside the one that has its name now."""
-        restarts = dict(self.members[number].restarts.by_reason)
+        restarts = dict(self.processes[number].restarts.by_reason)
         if successor:
             restarts[REQUESTED] = restarts.get(REQUESTED, 0) + 1  # counted at its predecessor's end
         else:
@@ -173,14 +178,14 @@ class Supervisor:
         readiness = Readiness(path)
         self._readiness.setdefault(number, []).append(readiness)
         messages = Messages(planned.name, self._tell)
-        child = await process.start(
+        child = await child_process.start(
             planned.command,
             plan.environment(os.environ, str(path), restarts, successor=successor),
             messages.hear,
         )
         return Starting(planned.name, child, readiness, messages)
 
-    async def _start_successor(self, planned: Process, number: int) -> Successor:
+    async def _start_successor(self, planned: PlannedProcess, number: int) -> Successor:
         starting = await self._begin(planned, number, successor=True)
         await starting.stands_by()
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.workers.health import STUCK_AFTER, Health
+from qcfeed.workers.health import STUCK_AFTER, WorkerHealth
 
 LIMIT = 30.0
 
 
 def test_a_worker_that_does_not_answer_is_named_and_then_overdue() -> None:
-    health = Health(LIMIT)
+    health = WorkerHealth(LIMIT)
     found = []
     for asked_at in range(0, 40, 2):
         health.silent(float(asked_at), "it does not answer")
@@ -24,7 +24,7 @@ def test_a_worker_that_does_not_answer_is_named_and_then_overdue() -> None:
 
 
 def test_a_loop_that_does_not_run_counts_from_when_it_stopped() -> None:
-    health = Health(LIMIT)
+    health = WorkerHealth(LIMIT)
     for now in (10.0, 12.0, 14.0):
         health.answered(now, stalled_for=now - 6.0)
     assert health.stuck_for(14.0) == 8.0
@@ -34,7 +34,7 @@ def test_a_loop_that_does_not_run_counts_from_when_it_stopped() -> None:
 
 
 def test_one_long_silence_proves_nothing_because_the_supervisor_may_have_been_stopped() -> None:
-    health = Health(LIMIT)
+    health = WorkerHealth(LIMIT)
     health.silent(0.0, "it does not answer")
     assert not health.overdue(1_000.0)
     assert health.stuck_for(1_000.0) == 0.0
@@ -43,7 +43,7 @@ def test_one_long_silence_proves_nothing_because_the_supervisor_may_have_been_st
 @pytest.mark.parametrize("limit", [0.0, 1.0, LIMIT])
 @given(stalls=st.lists(st.floats(0, 100), max_size=20))
 def test_only_a_limit_restarts_and_only_after_it(limit: float, stalls: list[float]) -> None:
-    health = Health(limit)
+    health = WorkerHealth(limit)
     for number, stalled in enumerate(stalls):
         now = 1_000.0 + number
         health.answered(now, stalled)

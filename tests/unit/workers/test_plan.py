@@ -13,11 +13,11 @@ from qcfeed.workers import plan
 BROKER = "nats://127.0.0.1:4333"
 
 
-def planned(config: Config) -> list[plan.Process]:
+def planned(config: Config) -> list[plan.PlannedProcess]:
     return plan.processes(config, "8006", 8006, broker=BROKER, file="/run/config.toml")
 
 
-def value(process: plan.Process, flag: str) -> str:
+def value(process: plan.PlannedProcess, flag: str) -> str:
     return process.command[process.command.index(flag) + 1]
 
 
@@ -134,7 +134,7 @@ def other_value(option: Option) -> Any:
     return option.type((option.default if option.default is not None else option.least) + 1)
 
 
-def made_of(config: Config) -> tuple[str, list[plan.Process]]:
+def made_of(config: Config) -> tuple[str, list[plan.PlannedProcess]]:
     """All that the processes get."""
     group = config.instance or str(config.port)
     file = plan.configuration(config, "password")

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from qcfeed.errors import StartError
-from qcfeed.workers import launch, process
+from qcfeed.workers import child_process, launch
 from qcfeed.workers.broker import Broker
-from qcfeed.workers.process import ChildProcess, Readiness
+from qcfeed.workers.child_process import ChildProcess, Readiness
 from tests.support.patience import PATIENCE
 from tests.support.shell import until
 
@@ -25,7 +25,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 async def start(code: str, lines: list[str] | None = None) -> ChildProcess:
     heard = [] if lines is None else lines
-    return await process.start((sys.executable, "-c", code), ENVIRONMENT, heard.append)
+    return await child_process.start((sys.executable, "-c", code), ENVIRONMENT, heard.append)
 
 
 async def test_lines_are_read_whatever_they_are() -> None:
@@ -65,7 +65,7 @@ async def test_a_stopped_process_is_ended_too() -> None:
 async def test_a_grandchild_that_holds_the_output_does_not_hold_us(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "_OUTPUT_TIMEOUT", 0.1)
+    monkeypatch.setattr(child_process, "_OUTPUT_TIMEOUT", 0.1)
     lines: list[str] = []
     child = await start(
         "import os, subprocess, sys;"
@@ -79,7 +79,7 @@ async def test_a_grandchild_that_holds_the_output_does_not_hold_us(
 
 async def test_a_program_that_is_not_there_ends_with_a_message() -> None:
     lines: list[str] = []
-    child = await process.start(("/no/such/program",), ENVIRONMENT, lines.append)
+    child = await child_process.start(("/no/such/program",), ENVIRONMENT, lines.append)
     async with asyncio.timeout(PATIENCE):
         assert await child.wait() == 1
     assert lines == ["cannot run /no/such/program: No such file or directory"]

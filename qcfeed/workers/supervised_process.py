@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from qcfeed.errors import ConfigError, ExitStatus, QcfeedError, StartError
 from qcfeed.supervised import REQUESTED
-from qcfeed.workers.checks import Check
-from qcfeed.workers.health import Health
-from qcfeed.workers.process import ChildProcess
+from qcfeed.workers.checks import HealthCheck
+from qcfeed.workers.child_process import ChildProcess
+from qcfeed.workers.health import WorkerHealth
 from qcfeed.workers.restarts import Restarts, describe_exit
 
 log = logging.getLogger("qcfeed.workers")
@@ -34,7 +34,7 @@ RUNNING = ("ready", "stuck")
 """The states of a process that has started and has not been asked to end."""
 
 
-class Member:
+class SupervisedProcess:
     """Keeps one process running. ``launch`` starts it and returns when it is ready, or raises StartError.
 
     ``stand_by`` starts a successor that gets ready beside the running process; without it, a restart ends the
@@ -47,7 +47,7 @@ class Member:
         name: str,
         role: str,
         launch: Launch,
-        check: Check,
+        check: HealthCheck,
         stuck_limit: float,
         stand_by: StandBy | None = None,
     ) -> None:
@@ -151,13 +151,13 @@ class Member:
     async def _watch(self) -> None:
         """Check the process while it runs; a life at a time."""
         while True:
-            health, child = Health(self._stuck_limit), self._child
+            health, child = WorkerHealth(self._stuck_limit), self._child
             while self._child is child and self.state in RUNNING:
                 await self._check_once(health)
                 await asyncio.sleep(check_interval(self._stuck_limit))
             await asyncio.sleep(check_interval(self._stuck_limit))
 
-    async def _check_once(self, health: Health) -> None:
+    async def _check_once(self, health: WorkerHealth) -> None:
         asked_at, child = time.monotonic(), self._child
         stack: tuple[str, ...] = ()
         try:
@@ -171,7 +171,7 @@ class Member:
         if self._child is child and self.state in RUNNING:
             self._judge(health, stack)
 
-    def _judge(self, health: Health, stack: Sequence[str]) -> None:
+    def _judge(self, health: WorkerHealth, stack: Sequence[str]) -> None:
         """Name a stuck process, and kill it when its time is up."""
         now = time.monotonic()
         if not health.stuck_for(now):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.errors import ConfigError, QcfeedError, StartError
-from qcfeed.workers.member import start_error
+from qcfeed.workers.supervised_process import start_error
 
 
 @pytest.mark.parametrize(
