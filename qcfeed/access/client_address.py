@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TypeAlias
 
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """A peer's address, as the kernel returns it for IPv4 and IPv6."""
 
 IPV6_PREFIX = 64
@@ -29,7 +29,7 @@ def client_of(host: str) -> str:
     return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
 
 
-def unmapped(address: Address) -> Address:
+def unmapped(address: SocketAddress) -> SocketAddress:
     """``address``, with an IPv4-mapped IPv6 host as IPv4, and without a zone."""
     host, port = address[:2]
     if ":" not in host:

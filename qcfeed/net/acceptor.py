@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeAlias
 
-from qcfeed.access.client_address import Address
+from qcfeed.access.client_address import SocketAddress
 from qcfeed.log_limit import RepeatLimit
 from qcfeed.net.descriptors import OUT_OF_RESOURCES, Reserve
 from qcfeed.net.poller import READ, Poller
@@ -33,18 +33,18 @@ NewTransport: TypeAlias = Callable[[Poller, socket.SocketType, asyncio.Protocol]
 """Takes over an accepted socket; its poller keeps what it creates."""
 
 
-def raw_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
+def raw_accept(listener: socket.socket) -> Callable[[], tuple[int, SocketAddress]]:
     """A callable that accepts the next connection: its file descriptor, and the peer's address.
 
     CPython's ``accept()`` calls the private ``socket._accept`` and then builds enumerations and a
     socket object, which costs 3 us and is not needed here. Where ``_accept`` is missing, the public
     method is used.
     """
-    private: Callable[[], tuple[int, Address]] | None = getattr(listener, "_accept", None)
+    private: Callable[[], tuple[int, SocketAddress]] | None = getattr(listener, "_accept", None)
     if private is not None:
         return private
 
-    def public() -> tuple[int, Address]:
+    def public() -> tuple[int, SocketAddress]:
         sock, address = listener.accept()
         return sock.detach(), address
 
@@ -60,7 +60,7 @@ class Acceptor:
         self,
         loop: asyncio.AbstractEventLoop,
         bound: socket.socket,
-        new_protocol: Callable[[Address], asyncio.Protocol],
+        new_protocol: Callable[[SocketAddress], asyncio.Protocol],
         *,
         name: str = "connections",
         most_per_turn: int | None = None,
@@ -143,12 +143,12 @@ class Acceptor:
             self.proxy_headers.read(self._poller, sock, address)
         return True
 
-    def begin(self, poller: Poller, sock: socket.SocketType, address: Address) -> None:
+    def begin(self, poller: Poller, sock: socket.SocketType, address: SocketAddress) -> None:
         """Serve an accepted socket; ``address``: the client's."""
         # Nobody else holds it: the poller does, from here until its end.
         self._new_transport(poller, sock, self._new_protocol(address))
 
-    def _accepted(self) -> tuple[int, Address]:
+    def _accepted(self) -> tuple[int, SocketAddress]:
         """Accept with a descriptor of the reserve if there is no other."""
         reserve = self._reserve
         if reserve is None:

@@ -269,14 +269,14 @@ class HttpConnection(asyncio.Protocol):
         self._owner.on_lost(self)
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def supervised(connections: HttpConnections) -> Any:
     """A middleware for applications whose requests are all admitted."""
 
     @web.middleware
-    async def supervise(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def supervise(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         with connections.working(request):
             return await handler(request)
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 
 from qcfeed.access import proxy_protocol
-from qcfeed.access.client_address import Address, join_host_port
+from qcfeed.access.client_address import SocketAddress, join_host_port
 from qcfeed.access.proxy_protocol import HeaderOutcome
 from qcfeed.net.poller import READ, Poller
 from qcfeed.net.transport import RESET_ON_CLOSE
@@ -25,7 +25,7 @@ MOST_WAITING = 1_000
 """Connections that may wait for their header; further ones are dropped."""
 _SWEEP = 0.5
 
-Begin = Callable[[Poller, socket.SocketType, Address], None]
+Begin = Callable[[Poller, socket.SocketType, SocketAddress], None]
 """Takes over a socket whose header was read; the address is the client's."""
 
 
@@ -49,7 +49,7 @@ class ProxyHeaders:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def read(self, poller: Poller, sock: socket.SocketType, address: Address) -> None:
+    def read(self, poller: Poller, sock: socket.SocketType, address: SocketAddress) -> None:
         """Read the header of an accepted connection, and then hand it on."""
         reader = HeaderReader(self, poller, sock, address)
         if not self._trusts(address[0]):
@@ -70,7 +70,7 @@ class ProxyHeaders:
             self._waiting.pop(each)
             each.reset()
 
-    def begin(self, reader: HeaderReader, address: Address) -> None:
+    def begin(self, reader: HeaderReader, address: SocketAddress) -> None:
         """The header is complete."""
         self._waiting.pop(reader, None)
         self._begin(reader.poller, reader.sock, address)
@@ -98,7 +98,7 @@ class HeaderReader:
     __slots__ = ("_data", "_host", "address", "poller", "sock")
 
     def __init__(
-        self, host: ProxyHeaders, poller: Poller, sock: socket.SocketType, address: Address
+        self, host: ProxyHeaders, poller: Poller, sock: socket.SocketType, address: SocketAddress
     ) -> None:
         self._host = host
         self._data = b""

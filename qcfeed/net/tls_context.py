@@ -50,7 +50,7 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class LoadedCertificate:
     """A loaded certificate: what new connections are served with. Times are in Unix seconds."""
 
     context: ssl.SSLContext
@@ -61,7 +61,7 @@ class Identity:
     pem: str
 
 
-def load(paths: TlsFiles, now: float) -> Identity:
+def load(paths: TlsFiles, now: float) -> LoadedCertificate:
     """Load and check certificate and key. ``now``: Unix time. Raises ConfigError."""
     leaf = _leaf(paths.cert)
     _check_key_file(paths.key)
@@ -74,7 +74,9 @@ def load(paths: TlsFiles, now: float) -> Identity:
     if paths.client_ca is not None:
         _require_clients(context, paths.client_ca)
     pem = ssl.DER_cert_to_PEM_cert(leaf)
-    return Identity(context, tuple(_names(found)), not_after, hashlib.sha256(leaf).hexdigest(), pem)
+    return LoadedCertificate(
+        context, tuple(_names(found)), not_after, hashlib.sha256(leaf).hexdigest(), pem
+    )
 
 
 def _context(paths: TlsFiles) -> ssl.SSLContext:

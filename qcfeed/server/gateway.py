@@ -11,7 +11,7 @@ import socket
 from collections import Counter
 from http import HTTPStatus
 
-from qcfeed.access.client_address import Address, unmapped
+from qcfeed.access.client_address import SocketAddress, unmapped
 from qcfeed.access.request_throttle import FRAME_COST
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
@@ -185,7 +185,7 @@ class Gateway:
             self._no_connections.clear()
             await self._no_connections.wait()
 
-    def _new_pending(self, address: Address) -> PendingConnection:
+    def _new_pending(self, address: SocketAddress) -> PendingConnection:
         return PendingConnection(self, next(self._serials), unmapped(address))
 
     # ------------------------------------------------------------ connections

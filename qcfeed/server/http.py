@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from qcfeed.metrics.collectors import Exposition
-from qcfeed.net.http_connections import Handler, HttpConnections, supervised
+from qcfeed.net.http_connections import HttpConnections, HttpHandler, supervised
 from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.token_file import TokenFile
 from qcfeed.ws.refusal import Refusal
@@ -72,7 +72,7 @@ def _checked(checks: RequestChecks) -> Any:
     """A middleware that refuses foreign hosts and web pages."""
 
     @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         headers = {
             name.lower().encode(): ",".join(request.headers.getall(name)).encode()
             for name in request.headers

@@ -11,7 +11,7 @@ from aiohttp import web
 from qcfeed.access.client_address import is_loopback
 from qcfeed.control.dispatch import refused
 from qcfeed.errors import NotAllowedError
-from qcfeed.net.http_connections import Handler
+from qcfeed.net.http_connections import HttpHandler
 from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.token_file import TokenFile
 from qcfeed.shipped import PACKAGE
@@ -103,7 +103,7 @@ def _json(status: int, body: bytes, more: Mapping[str, str] | None = None) -> we
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
-def _file(path: Path) -> Handler:
+def _file(path: Path) -> HttpHandler:
     """Read once: the files of a running service do not change."""
     body, kind = path.read_bytes(), _KINDS[path.suffix]
 

@@ -15,7 +15,7 @@ from qcfeed.errors import ConfigError
 from qcfeed.model.status import TlsListening
 from qcfeed.net.handshakes import HandshakeQueue
 from qcfeed.net.poller import Poller
-from qcfeed.net.tls_context import Identity, TlsFiles, load
+from qcfeed.net.tls_context import LoadedCertificate, TlsFiles, load
 from qcfeed.net.tls_transport import TlsTransport
 
 log = logging.getLogger("qcfeed.tls")
@@ -33,7 +33,7 @@ class ServerTls:
         self._clock = clock
         self._tried = files.fingerprint()
         """The files at the last attempt to load them."""
-        self._identity = load(files, clock())
+        self._certificate = load(files, clock())
         self._requested = asyncio.Event()
         self._handshakes = HandshakeQueue(asyncio.get_running_loop())
         self._task: asyncio.Task[None] | None = None
@@ -41,7 +41,7 @@ class ServerTls:
         """How often new files were loaded since the start."""
         self.refused = 0
         """How often new files were refused."""
-        self.listening = _describe(self._identity, files)
+        self.listening = _describe(self._certificate, files)
 
     def transport(
         self, poller: Poller, sock: socket.SocketType, protocol: asyncio.Protocol
@@ -51,12 +51,12 @@ class ServerTls:
 
     def context(self) -> ssl.SSLContext:
         """The context for a handshake that begins now."""
-        return self._identity.context
+        return self._certificate.context
 
     @property
     def not_after(self) -> float:
         """Unix time at which the certificate in use expires."""
-        return self._identity.not_after
+        return self._certificate.not_after
 
     def start(self) -> None:
         """Watch the files from now on."""
@@ -97,7 +97,7 @@ class ServerTls:
     def _load(self) -> None:
         """Use the files if they are valid, otherwise keep what is in use. Callable from any thread."""
         try:
-            identity = load(self._files, self._clock())
+            certificate = load(self._files, self._clock())
         except ConfigError as error:
             self.refused += 1
             self.listening.problem = error.message
@@ -109,8 +109,8 @@ class ServerTls:
             )
             return
         self.loaded += 1
-        self._identity = identity
-        fresh = _describe(identity, self._files)
+        self._certificate = certificate
+        fresh = _describe(certificate, self._files)
         for field in fresh.__struct_fields__:
             setattr(self.listening, field, getattr(fresh, field))
         log.info(
@@ -118,11 +118,11 @@ class ServerTls:
         )
 
 
-def _describe(identity: Identity, files: TlsFiles) -> TlsListening:
+def _describe(certificate: LoadedCertificate, files: TlsFiles) -> TlsListening:
     return TlsListening(
-        names=list(identity.names),
-        not_after=rfc3339.seconds(identity.not_after),
-        sha256=identity.sha256,
-        certificate=identity.pem,
+        names=list(certificate.names),
+        not_after=rfc3339.seconds(certificate.not_after),
+        sha256=certificate.sha256,
+        certificate=certificate.pem,
         client_certificates=files.client_ca is not None,
     )

@@ -10,7 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import cast
 
-from qcfeed.access.client_address import Address, client_of, join_host_port
+from qcfeed.access.client_address import SocketAddress, client_of, join_host_port
 from qcfeed.access.client_limits import ClientUsage
 from qcfeed.net import kernel_buffers
 from qcfeed.net.tls_transport import HandshakeFailure
@@ -53,7 +53,7 @@ class PendingConnection(asyncio.Protocol):
 
     transport: Transport
 
-    def __init__(self, host: PendingHost, serial: int, address: Address) -> None:
+    def __init__(self, host: PendingHost, serial: int, address: SocketAddress) -> None:
         self._host = host
         self._reader = HeadReader()
         self._refused = False
