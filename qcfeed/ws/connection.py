@@ -27,13 +27,13 @@ from qcfeed.net.tls_context import common_name
 from qcfeed.ws.handshake import Accepted
 from qcfeed.ws.hosts import ConnectionHost
 from qcfeed.ws.inbound import (
-    Close,
+    CloseFrame,
     Fragment,
     Inbound,
     InboundEvent,
-    Ping,
-    Pong,
-    Text,
+    PingFrame,
+    PongFrame,
+    TextMessage,
     Violation,
     parse_bare_frame,
 )
@@ -240,18 +240,18 @@ class WebSocketConnection(asyncio.Protocol):
     # ------------------------------------------------------------ frames in
 
     def _handle(self, event: InboundEvent) -> None:
-        if isinstance(event, Close):
+        if isinstance(event, CloseFrame):
             self._receive_close(event.code)
         elif self.state is not ConnectionState.OPEN:
             # After our close frame only the peer's close frame counts, but a broken stream has
             # none.
             self._ignore_input |= isinstance(event, Violation) and event.final
-        elif isinstance(event, (Pong, Fragment)):
+        elif isinstance(event, (PongFrame, Fragment)):
             self._host.on_frame(self)
-        elif isinstance(event, Ping):
+        elif isinstance(event, PingFrame):
             self._reply(frames.frame(frames.Opcode.PONG, event.payload))
             self._host.on_frame(self)
-        elif isinstance(event, Text):
+        elif isinstance(event, TextMessage):
             self._host.on_request(self, event.text)
         elif isinstance(event, Violation):
             self._fail(event)

@@ -12,19 +12,19 @@ from qcfeed.model.messages import CloseCode
 from qcfeed.ws.extensions import BoundedInflate
 
 
-class Text(NamedTuple):
+class TextMessage(NamedTuple):
     """A complete text message."""
 
     text: str
 
 
-class Ping(NamedTuple):
+class PingFrame(NamedTuple):
     """A ping, to be answered with the same payload."""
 
     payload: bytes
 
 
-class Pong(NamedTuple):
+class PongFrame(NamedTuple):
     """A pong, solicited or not."""
 
 
@@ -32,7 +32,7 @@ class Fragment(NamedTuple):
     """A fragment of a message that is not complete yet."""
 
 
-class Close(NamedTuple):
+class CloseFrame(NamedTuple):
     """A close frame; ``code`` is 1005 if it has none (RFC 6455 section 7.1.5)."""
 
     code: int
@@ -46,14 +46,14 @@ class Violation(NamedTuple):
     final: bool = False
 
 
-InboundEvent: TypeAlias = Text | Ping | Pong | Fragment | Close | Violation
+InboundEvent: TypeAlias = TextMessage | PingFrame | PongFrame | Fragment | CloseFrame | Violation
 
-_PONG = Pong()
+_PONG = PongFrame()
 _FRAGMENT = Fragment()
 _USUAL = (CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY)
 
 
-def parse_bare_frame(data: bytes) -> Pong | Close | None:
+def parse_bare_frame(data: bytes) -> PongFrame | CloseFrame | None:
     """Parse ``data`` if it is a single pong without payload, or a plain close frame; else None.
 
     Clients that only listen send nothing else, so most connections never need an ``Inbound``
@@ -63,11 +63,11 @@ def parse_bare_frame(data: bytes) -> Pong | Close | None:
     # An unmasked length of 2: the close code, behind a mask of four bytes.
     if len(data) == 8 and first == b"\x88\x82":
         code = (data[6] ^ data[2]) << 8 | data[7] ^ data[3]
-        return Close(code) if code in _USUAL else None
+        return CloseFrame(code) if code in _USUAL else None
     if len(data) == 6 and first == b"\x8a\x80":
         return _PONG
     if len(data) == 6 and first == b"\x88\x80":
-        return Close(CloseReason.NO_STATUS_RCVD)
+        return CloseFrame(CloseReason.NO_STATUS_RCVD)
     return None
 
 
@@ -110,11 +110,11 @@ class Inbound:
 
     def _of_frame(self, opcode: Opcode, payload: object, finished: bool) -> InboundEvent:
         if opcode is Opcode.CLOSE:
-            return Close(cast("tuple[int, str]", payload)[0])
+            return CloseFrame(cast("tuple[int, str]", payload)[0])
         if opcode is Opcode.PONG:
             return _PONG
         if opcode is Opcode.PING:
-            return Ping(cast("bytes", payload))
+            return PingFrame(cast("bytes", payload))
         if opcode is Opcode.TEXT:
             return self._of_text(cast("str", payload), finished)
         return self.of_binary(cast("bytearray", payload), finished)
@@ -135,7 +135,7 @@ class Inbound:
         self._size = 0
         if size > self._limit:
             return Violation(CloseCode.MESSAGE_TOO_BIG, self._too_big())
-        return Text(text)
+        return TextMessage(text)
 
     def _too_big(self) -> str:
         return f"messages are limited to {self._limit} bytes"

@@ -7,13 +7,13 @@ from wsproto.frame_protocol import FrameProtocol
 
 from qcfeed.model.messages import CloseCode
 from qcfeed.ws.inbound import (
-    Close,
+    CloseFrame,
     Fragment,
     Inbound,
     InboundEvent,
-    Ping,
-    Pong,
-    Text,
+    PingFrame,
+    PongFrame,
+    TextMessage,
     Violation,
     parse_bare_frame,
 )
@@ -31,9 +31,9 @@ def test_messages_are_assembled_from_any_pieces() -> None:
     for n in range(len(data)):
         heard += inbound.feed(data[n : n + 1])
     assert [each for each in heard if each != Fragment()] == [
-        Ping(b"you?"),
-        Text("subscribe"),
-        Close(1000),
+        PingFrame(b"you?"),
+        TextMessage("subscribe"),
+        CloseFrame(1000),
     ]
     assert inbound.pending == 0
 
@@ -45,7 +45,7 @@ def test_empty_fragments_are_not_kept() -> None:
         data += peer.send_data("", fin=False)
     assert list(inbound.feed(data)) == [Fragment()] * 101
     assert inbound.pending == 0
-    assert list(inbound.feed(peer.send_data("text"))) == [Text("text")]
+    assert list(inbound.feed(peer.send_data("text"))) == [TextMessage("text")]
 
 
 @pytest.mark.parametrize("pieces", [["x" * 11], ["x" * 6, "x" * 5], ["é" * 6]])
@@ -66,7 +66,7 @@ def test_a_binary_message_is_refused_and_later_messages_are_still_read() -> None
     binary, close = Inbound(100, compressed=False).feed(peer.send_data(b"\x01") + peer.close(1001))
     assert isinstance(binary, Violation)
     assert (binary.code, binary.final) == (CloseCode.UNSUPPORTED_DATA, False)
-    assert close == Close(1001)
+    assert close == CloseFrame(1001)
 
 
 def test_nothing_is_read_after_an_invalid_frame() -> None:
@@ -76,16 +76,16 @@ def test_nothing_is_read_after_an_invalid_frame() -> None:
 
 
 def test_a_pong_is_recognised() -> None:
-    assert list(Inbound(100, compressed=False).feed(client().pong(b"late"))) == [Pong()]
+    assert list(Inbound(100, compressed=False).feed(client().pong(b"late"))) == [PongFrame()]
 
 
 @pytest.mark.parametrize(
     ("sent", "heard"),
     [
-        (client().close(1000), Close(1000)),
-        (client().close(1001), Close(1001)),
-        (client().close(), Close(1005)),
-        (client().pong(), Pong()),
+        (client().close(1000), CloseFrame(1000)),
+        (client().close(1001), CloseFrame(1001)),
+        (client().close(), CloseFrame(1005)),
+        (client().pong(), PongFrame()),
         (client().close(1000, "bye"), None),
         (client().close(4000), None),
         (client().close(1000) + b"x", None),

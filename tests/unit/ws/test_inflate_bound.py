@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from qcfeed.model.messages import CloseCode
-from qcfeed.ws.inbound import Inbound, InboundEvent, Text, Violation
+from qcfeed.ws.inbound import Inbound, InboundEvent, TextMessage, Violation
 from tests.support.raw_websocket import CONTINUATION, TEXT, frame
 
 LIMIT = 65_536
@@ -36,7 +36,7 @@ def heard(*pieces: bytes) -> tuple[list[InboundEvent], int]:
 
 def test_a_message_of_exactly_the_limit_is_accepted() -> None:
     (text,), _ = heard(frame(TEXT, deflated(b"x" * LIMIT), rsv=COMPRESSED))
-    assert text == Text("x" * LIMIT)
+    assert text == TextMessage("x" * LIMIT)
 
 
 def test_a_message_one_byte_over_the_limit_is_refused() -> None:
