@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.subscriber import Consumer, QueuedStatus, Subscriber
 
 
@@ -42,7 +42,7 @@ class FlushBatch:
         self.to_disconnect: dict[Any, None] = {}
         """Consumers that exceeded their limit and whose policy is to be disconnected."""
 
-    def gather(self, log: Log, subscribers: Iterable[Subscriber]) -> None:
+    def gather(self, log: QuoteLog, subscribers: Iterable[Subscriber]) -> None:
         """Collect the new frames of ``log`` for each subscriber; release frames nobody needs."""
         head, first = log.head, self._first
         fresh, log.flushed = head - log.flushed, head
@@ -59,7 +59,7 @@ class FlushBatch:
                 low = min(low, subscriber.cursor)
         log.release(low)
 
-    def send(self, log: Log, subscribers: Iterable[Subscriber]) -> None:
+    def send(self, log: QuoteLog, subscribers: Iterable[Subscriber]) -> None:
         """Do ``gather`` and ``deliver`` in one pass, when no other log has new quotes this turn.
 
         The first consumer need not wait until the last one's frames have been gathered.
@@ -99,7 +99,7 @@ class FlushBatch:
             else:
                 self._note_backlog(consumer)
 
-    def _add(self, consumer: Any, log: Log, subscriber: Subscriber) -> bool:
+    def _add(self, consumer: Any, log: QuoteLog, subscriber: Subscriber) -> bool:
         """Add a further symbol to the consumer's write; False if the write is full."""
         more_frames = self._more_frames.get(consumer)
         if more_frames is None:
@@ -160,7 +160,7 @@ def send_backlog(consumer: Consumer, max_write: int) -> None:
     consumer.backlog.reset()
 
 
-def send_status(subscriber: Subscriber, log: Log, frame: bytes) -> None:
+def send_status(subscriber: Subscriber, log: QuoteLog, frame: bytes) -> None:
     """Send a status behind all quotes that ``log`` has so far.
 
     For a consumer that is not writable it is queued.

@@ -44,7 +44,7 @@ class UpstreamState(StrEnum):
     BACKOFF = "backoff"
 
 
-class Event(Enum):
+class LifecycleEvent(Enum):
     """What can happen to a feed."""
 
     FIRST_SUBSCRIBED = auto()
@@ -84,11 +84,13 @@ class Command:
 
 _N, _W, _L = Demand.NONE, Demand.WANTED, Demand.LINGERING
 _CLOSED, _OPENING, _OPEN, _CLOSING, _BACKOFF = UpstreamState
-_E = Event
+_E = LifecycleEvent
 
-State = tuple[Demand, UpstreamState]
+LifecycleState = tuple[Demand, UpstreamState]
 
-TABLE: dict[tuple[Demand, UpstreamState, Event], tuple[Demand, UpstreamState, Operation | None]] = {
+TABLE: dict[
+    tuple[Demand, UpstreamState, LifecycleEvent], tuple[Demand, UpstreamState, Operation | None]
+] = {
     (_N, _CLOSED, _E.FIRST_SUBSCRIBED): (_W, _OPENING, Operation.OPEN),
     (_N, _CLOSED, _E.STOPPED): (_N, _CLOSED, Operation.DROP),
     (_N, _CLOSING, _E.FIRST_SUBSCRIBED): (_W, _CLOSING, None),
@@ -167,23 +169,23 @@ class Lifecycle(Generic[S]):
         """Add ``subscriber``; idempotent."""
         first = not self.subscribers
         self.subscribers.add(subscriber)
-        return self._on(Event.FIRST_SUBSCRIBED, now) if first else []
+        return self._on(LifecycleEvent.FIRST_SUBSCRIBED, now) if first else []
 
     def unsubscribe(self, subscriber: S, now: float) -> list[Command]:
         """Remove ``subscriber``; idempotent."""
         if subscriber not in self.subscribers:
             return []
         self.subscribers.remove(subscriber)
-        return [] if self.subscribers else self._on(Event.LAST_UNSUBSCRIBED, now)
+        return [] if self.subscribers else self._on(LifecycleEvent.LAST_UNSUBSCRIBED, now)
 
     def stop(self, now: float) -> list[Command]:
         """Force the feed down: remove all subscribers, without lingering."""
         self.subscribers.clear()
-        return self._on(Event.STOPPED, now)
+        return self._on(LifecycleEvent.STOPPED, now)
 
     def opened(self, generation: int, now: float) -> list[Command]:
         """The upstream task of ``generation`` reports that quotes can be expected."""
-        return self._on(Event.OPENED, now) if generation == self.generation else []
+        return self._on(LifecycleEvent.OPENED, now) if generation == self.generation else []
 
     def ended(self, generation: int, now: float, draw: float) -> list[Command]:
         """The task of ``generation`` has ended and was joined. ``draw`` in [0, 1) jitters the backoff."""
@@ -193,24 +195,24 @@ class Lifecycle(Generic[S]):
             self._attempt = 0
         self.retries_at = now + backoff.delay(self._attempt, draw)
         self._attempt += 1
-        return self._on(Event.ENDED, now)
+        return self._on(LifecycleEvent.ENDED, now)
 
     def tick(self, now: float) -> list[Command]:
         """Handle the deadlines that are due at ``now``."""
         if self.demand is Demand.LINGERING and now >= self.lingers_until:
-            return self._on(Event.LINGER_ENDED, now)
+            return self._on(LifecycleEvent.LINGER_ENDED, now)
         if self.upstream is UpstreamState.BACKOFF and now >= self.retries_at:
-            return self._on(Event.BACKOFF_ENDED, now)
+            return self._on(LifecycleEvent.BACKOFF_ENDED, now)
         return []
 
-    def _on(self, event: Event, now: float) -> list[Command]:
+    def _on(self, event: LifecycleEvent, now: float) -> list[Command]:
         row = TABLE.get((self.demand, self.upstream, event))
         if row is None:
             return []
         self.demand, self.upstream, operation = row
-        if event is Event.LAST_UNSUBSCRIBED:
+        if event is LifecycleEvent.LAST_UNSUBSCRIBED:
             self.lingers_until = now + self._linger
-        elif event is Event.OPENED:
+        elif event is LifecycleEvent.OPENED:
             self._opened_at = now
         if operation is None:
             return []

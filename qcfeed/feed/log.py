@@ -17,7 +17,7 @@ from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 
 
-class Log:
+class QuoteLog:
     """The frames of a feed that some subscriber still has to read, numbered from 0.
 
     ``first`` is the number of the oldest frame kept, ``head`` the number of the next one. The log

@@ -43,7 +43,7 @@ class Backlog:
             return lag
         if self.policy is SlowConsumerPolicy.DROP_OLDEST:
             return min(lag, max(1, self.limit // max(1, symbol_count)))
-        return 0  # conflation needs only Log.latest, no frames
+        return 0  # conflation needs only QuoteLog.latest, no frames
 
     def reset(self, still_behind: int = 0) -> None:
         """Set the backlog to ``still_behind`` quotes; leave the policy when there are none."""

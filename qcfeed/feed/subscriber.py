@@ -14,7 +14,7 @@ from qcfeed.model.messages import CloseCode
 from qcfeed.model.symbol import Symbol
 
 if TYPE_CHECKING:
-    from qcfeed.feed.log import Log
+    from qcfeed.feed.log import QuoteLog
 
 _serials = itertools.count(1)
 
@@ -79,8 +79,8 @@ class Subscriber:
         self.serial = next(_serials)
         self.symbol = symbol
         self.consumer = consumer
-        self.log: Log | None = None
-        """The log it reads; set by ``Log.start_reading``."""
+        self.log: QuoteLog | None = None
+        """The log it reads; set by ``QuoteLog.start_reading``."""
         self.cursor = 0
         self.queued_statuses: tuple[QueuedStatus, ...] = ()
         """Statuses that the consumer could not be sent yet, at most two; see ``queue_status``."""

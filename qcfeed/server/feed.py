@@ -14,7 +14,7 @@ from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError
 from qcfeed.feed import flush
 from qcfeed.feed.lifecycle import Command, Demand, Lifecycle, Operation, UpstreamState
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.staleness import Staleness, StalenessThresholds
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
@@ -86,7 +86,7 @@ class Feed:
         self.symbol = symbol
         self.epoch = epoch
         self.lifecycle: Lifecycle[Subscriber] = Lifecycle(config.linger)
-        self.log = Log()
+        self.log = QuoteLog()
         thresholds = StalenessThresholds(
             config.stale_after, config.very_stale_after, config.dead_after
         )

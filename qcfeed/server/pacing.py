@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from qcfeed.feed.lifecycle import Lifecycle
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.subscriber import Consumer, Subscriber
 
 STALL_GRACE = 0.25
@@ -18,7 +18,7 @@ class UpstreamPacing:
     def __init__(
         self,
         lifecycle: Lifecycle[Subscriber],
-        log: Log,
+        log: QuoteLog,
         near_head: int,
         loop: asyncio.AbstractEventLoop,
     ) -> None:

@@ -39,7 +39,9 @@ class Deflater:
     def pack(self, data: bytes) -> bytes:
         """Compress each text message in ``data`` (whole frames) where that makes it smaller."""
         before, packed = self._latest
-        if data is before:  # Log.read returns the same object to all subscribers at the same cursor
+        if (
+            data is before
+        ):  # QuoteLog.read returns the same object to all subscribers at the same cursor
             return packed
         packed = b"".join(self._frame(each) for each in frames.split(data))
         self._latest = data, packed

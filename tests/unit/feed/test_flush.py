@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qcfeed.feed import flush
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import messages
@@ -35,7 +35,7 @@ def reader_behind() -> tuple[Any, int]:
     reader: Any = Reader()
     size = 0
     for symbol in SYMBOLS:
-        log, subscriber = Log(), Subscriber(symbol, reader)
+        log, subscriber = QuoteLog(), Subscriber(symbol, reader)
         log.start_reading(subscriber, replay_latest=False)
         tick = Tick(1.0, 100, 1.5, 200, 1.25, "2024-03-20T02:15:00Z")
         log.append(messages.quote(symbol, tick, "e", 1))

@@ -11,8 +11,8 @@ from qcfeed.feed.lifecycle import (
     TABLE,
     Command,
     Demand,
-    Event,
     Lifecycle,
+    LifecycleEvent,
     Operation,
     UpstreamState,
 )
@@ -163,12 +163,12 @@ def test_an_event_of_another_generation_changes_nothing() -> None:
 
 
 IGNORED = {
-    Event.FIRST_SUBSCRIBED: "only an empty set's first one is FIRST_SUBSCRIBED",
-    Event.LAST_UNSUBSCRIBED: "only a wanted feed can be emptied",
-    Event.OPENED: "a duplicate, or after the close was asked for",
-    Event.ENDED: "a duplicate",
-    Event.LINGER_ENDED: "its clock runs only while lingering",
-    Event.BACKOFF_ENDED: "its clock runs only in backoff",
+    LifecycleEvent.FIRST_SUBSCRIBED: "only an empty set's first one is FIRST_SUBSCRIBED",
+    LifecycleEvent.LAST_UNSUBSCRIBED: "only a wanted feed can be emptied",
+    LifecycleEvent.OPENED: "a duplicate, or after the close was asked for",
+    LifecycleEvent.ENDED: "a duplicate",
+    LifecycleEvent.LINGER_ENDED: "its clock runs only while lingering",
+    LifecycleEvent.BACKOFF_ENDED: "its clock runs only in backoff",
 }
 
 
@@ -176,7 +176,7 @@ IGNORED = {
 def test_every_reachable_state_can_be_stopped(state: tuple[Demand, UpstreamState]) -> None:
     if state == (Demand.NONE, UpstreamState.CLOSING):
         return  # it is stopping already
-    assert (*state, Event.STOPPED) in TABLE
+    assert (*state, LifecycleEvent.STOPPED) in TABLE
 
 
 def test_the_table_is_closed_and_every_state_in_it_is_reachable() -> None:
@@ -184,11 +184,11 @@ def test_the_table_is_closed_and_every_state_in_it_is_reachable() -> None:
     frontier = list(reached)
     while frontier:
         state = frontier.pop()
-        for event in Event:
+        for event in LifecycleEvent:
             row = TABLE.get((*state, event))
             if row is not None and row[:2] not in reached:
                 reached.add(row[:2])
                 frontier.append(row[:2])
     assert reached == {row[:2] for row in TABLE} | {row[:2] for row in TABLE.values()}
-    for state, event in itertools.product(reached, Event):
-        assert (*state, event) in TABLE or event in IGNORED or event is Event.STOPPED
+    for state, event in itertools.product(reached, LifecycleEvent):
+        assert (*state, event) in TABLE or event in IGNORED or event is LifecycleEvent.STOPPED

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames, messages
@@ -15,24 +15,24 @@ from tests.support.frames import sent_quotes
 SYMBOL = parse("AAPL")
 
 
-def fill(log: Log, count: int) -> None:
+def fill(log: QuoteLog, count: int) -> None:
     for _ in range(count):
         tick = Tick(1.0, 100, 1.5, 200, 1.25, "2024-03-20T02:15:00Z")
         log.append(messages.quote(SYMBOL, tick, "e", log.head + 1))
 
 
-def new_subscriber(log: Log) -> Subscriber:
+def new_subscriber(log: QuoteLog) -> Subscriber:
     subscriber: Subscriber = Subscriber(SYMBOL, None)
     log.start_reading(subscriber, replay_latest=True)
     return subscriber
 
 
-def read(log: Log, subscriber: Subscriber) -> list[tuple[int, int, int]]:
+def read(log: QuoteLog, subscriber: Subscriber) -> list[tuple[int, int, int]]:
     return sent_quotes(log.read(subscriber))
 
 
 def test_a_subscriber_gets_every_quote_once_and_in_order() -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = new_subscriber(log)
     fill(log, 3)
     assert read(log, subscriber) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
@@ -43,14 +43,14 @@ def test_a_subscriber_gets_every_quote_once_and_in_order() -> None:
 
 
 def test_subscribers_at_the_same_cursor_share_the_same_bytes() -> None:
-    log = Log()
+    log = QuoteLog()
     one, other = new_subscriber(log), new_subscriber(log)
     fill(log, 4)
     assert log.read(one) is log.read(other)
 
 
 def test_a_new_subscriber_gets_the_latest_quote_even_if_all_others_have_read_it() -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = new_subscriber(log)
     fill(log, 3)
     log.read(subscriber)
@@ -59,7 +59,7 @@ def test_a_new_subscriber_gets_the_latest_quote_even_if_all_others_have_read_it(
 
 
 def test_a_new_subscriber_gets_no_quote_that_is_stale() -> None:
-    log, subscriber = Log(), Subscriber(SYMBOL, None)
+    log, subscriber = QuoteLog(), Subscriber(SYMBOL, None)
     fill(log, 3)
     log.start_reading(subscriber, replay_latest=False)
     assert read(log, subscriber) == []
@@ -75,7 +75,7 @@ EXPECTED = {
 def test_beyond_the_limit_the_slow_consumer_policy_applies(
     policy: SlowConsumerPolicy, expected: list[tuple[int, int, int]]
 ) -> None:
-    log, backlog = Log(), Backlog(policy, 4)
+    log, backlog = QuoteLog(), Backlog(policy, 4)
     subscriber = new_subscriber(log)
     fill(log, 10)
     backlog.reset(10)
@@ -87,7 +87,7 @@ def test_beyond_the_limit_the_slow_consumer_policy_applies(
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
 def test_within_the_limit_every_quote_is_sent(policy: SlowConsumerPolicy) -> None:
-    log, backlog = Log(), Backlog(policy, 4)
+    log, backlog = QuoteLog(), Backlog(policy, 4)
     subscriber = new_subscriber(log)
     fill(log, 4)
     backlog.reset(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames, messages
@@ -23,7 +23,7 @@ def text(seq: int) -> bytes:
     return messages.encode(messages.quote(SYMBOL, tick, "7.1", seq))
 
 
-def subscribed(log: Log) -> Subscriber:
+def subscribed(log: QuoteLog) -> Subscriber:
     subscriber: Subscriber = Subscriber(SYMBOL, None)
     log.start_reading(subscriber, replay_latest=True)
     return subscriber
@@ -37,7 +37,7 @@ def test_a_marked_text_is_what_the_encoder_would_have_written(conflated: int, dr
 
 
 def test_the_bytes_of_the_feeder_reach_the_subscriber_unchanged() -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = subscribed(log)
     odd = b'{"type":"quote","symbol":"AAPL","x":[1, 2]}'
     log.relay(EncodedQuote(odd))
@@ -45,13 +45,13 @@ def test_the_bytes_of_the_feeder_reach_the_subscriber_unchanged() -> None:
 
 
 def test_a_newcomer_gets_the_latest_quote_without_the_marks_of_others() -> None:
-    log = Log()
+    log = QuoteLog()
     log.relay(EncodedQuote(text(9), dropped=8))
     log.release(log.head)  # all others have read it
     assert sent_quotes(log.read(subscribed(log))) == [(9, 0, 0)]
 
 
-def relay_with_a_gap(log: Log) -> None:
+def relay_with_a_gap(log: QuoteLog) -> None:
     """Quotes 1, 2, 5 and 6: two were lost before 5."""
     for quote in (
         EncodedQuote(text(1)),
@@ -63,14 +63,14 @@ def relay_with_a_gap(log: Log) -> None:
 
 
 def test_a_reader_that_keeps_up_is_told_of_the_gap() -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = subscribed(log)
     relay_with_a_gap(log)
     assert sent_quotes(log.read(subscriber)) == [(1, 0, 0), (2, 0, 0), (5, 0, 2), (6, 0, 0)]
 
 
 def test_a_conflated_quote_stands_for_the_lost_ones_too() -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = subscribed(log)
     relay_with_a_gap(log)
     backlog = Backlog(SlowConsumerPolicy.CONFLATE, 2)
@@ -86,7 +86,7 @@ def test_a_conflated_quote_stands_for_the_lost_ones_too() -> None:
 def test_dropped_quotes_include_the_lost_ones_before_them(
     limit: int, sent: list[tuple[int, int, int]]
 ) -> None:
-    log = Log()
+    log = QuoteLog()
     subscriber = subscribed(log)
     relay_with_a_gap(log)
     backlog = Backlog(SlowConsumerPolicy.DROP_OLDEST, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from qcfeed.diagnostics import orphans
-from qcfeed.feed.log import Log
+from qcfeed.feed.log import QuoteLog
 from qcfeed.feed.subscriber import Consumer, Subscriber
 from qcfeed.model.messages import Quote
 from qcfeed.model.symbol import Symbol
@@ -23,7 +23,7 @@ def test_it_is_closed_from_the_moment_that_is_noted() -> None:
 
 
 def test_its_lag_is_what_it_has_not_been_sent_of_its_log() -> None:
-    one, log = subscriber(), Log()
+    one, log = subscriber(), QuoteLog()
     assert one.lag == 0, "it reads no log yet"
     log.start_reading(one, replay_latest=False)
     for seq in (1, 2, 3):
