@@ -19,10 +19,10 @@ from qcfeed.model.messages import Tick
 from qcfeed.upstreams.coinbase_book import Product
 from qcfeed.upstreams.coinbase_feed import CoinbaseFeed
 from qcfeed.upstreams.coinbase_messages import (
+    DecimalText,
+    ExchangeTime,
     InvalidMessageError,
-    Number,
     ProductMessage,
-    Time,
 )
 
 LONG = 16_384
@@ -34,8 +34,8 @@ MAX_WAITING = 16 * 2**20
 MAX_OTHER = 512 * 1024
 """Characters of a message that is not about a book."""
 
-Level = tuple[Number, Number]
-Change = tuple[Literal["buy", "sell"], Number, Number]
+BookLevel = tuple[DecimalText, DecimalText]
+BookChange = tuple[Literal["buy", "sell"], DecimalText, DecimalText]
 
 
 class _Envelope(msgspec.Struct):
@@ -46,12 +46,12 @@ class _Envelope(msgspec.Struct):
     bids: msgspec.Raw = msgspec.Raw()
     asks: msgspec.Raw = msgspec.Raw()
     changes: msgspec.Raw = msgspec.Raw()
-    time: Time | None = None
+    time: ExchangeTime | None = None
 
 
 _envelopes = msgspec.json.Decoder(_Envelope)
-_levels = msgspec.json.Decoder(list[Level])
-_changes = msgspec.json.Decoder(list[Change])
+_levels = msgspec.json.Decoder(list[BookLevel])
+_changes = msgspec.json.Decoder(list[BookChange])
 
 
 class BookMessage:

@@ -21,28 +21,28 @@ from qcfeed.model.messages import TIMESTAMP
 
 CHANNELS = ("ticker", "heartbeat", "level2_batch")
 
-Number = Annotated[
+DecimalText = Annotated[
     str, Meta(max_length=64, pattern=r"^[0-9]{1,24}(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,2})?\Z")
 ]
-Time = Annotated[str, Meta(max_length=32, pattern=TIMESTAMP)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+ExchangeTime = Annotated[str, Meta(max_length=32, pattern=TIMESTAMP)]
+SequenceNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class BookSnapshot(msgspec.Struct, frozen=True):
     """The complete book, as [price, size] pairs. ``time`` is missing in older captures."""
 
     product_id: str
-    bids: list[tuple[Number, Number]]
-    asks: list[tuple[Number, Number]]
-    time: Time | None = None
+    bids: list[tuple[DecimalText, DecimalText]]
+    asks: list[tuple[DecimalText, DecimalText]]
+    time: ExchangeTime | None = None
 
 
 class L2Update(msgspec.Struct, frozen=True):
     """Changed levels as [side, price, size]. The size is the new one, not a difference; 0 removes it."""
 
     product_id: str
-    changes: list[tuple[Literal["buy", "sell"], Number, Number]]
-    time: Time
+    changes: list[tuple[Literal["buy", "sell"], DecimalText, DecimalText]]
+    time: ExchangeTime
 
 
 class Ticker(msgspec.Struct, frozen=True):
@@ -52,18 +52,18 @@ class Ticker(msgspec.Struct, frozen=True):
     """
 
     product_id: str
-    sequence: Count
-    price: Number
-    time: Time
-    trade_id: Count = 0
+    sequence: SequenceNumber
+    price: DecimalText
+    time: ExchangeTime
+    trade_id: SequenceNumber = 0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
     """Sent once per second per product. ``last_trade_id`` is 0 if the exchange does not send it."""
 
     product_id: str
-    sequence: Count
-    last_trade_id: Count = 0
+    sequence: SequenceNumber
+    last_trade_id: SequenceNumber = 0
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class ErrorMessage(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Request(msgspec.Struct, frozen=True):
+class SubscriptionRequest(msgspec.Struct, frozen=True):
     """A client's request."""
 
     type: Literal["subscribe", "unsubscribe"]
@@ -155,4 +155,4 @@ def _find(pattern: re.Pattern[str], text: str | bytes) -> str | None:
 
 def request(kind: Literal["subscribe", "unsubscribe"], products: Iterable[str]) -> str:
     """The request to subscribe to, or unsubscribe from, all channels of these products."""
-    return msgspec.json.encode(Request(kind, sorted(products))).decode()
+    return msgspec.json.encode(SubscriptionRequest(kind, sorted(products))).decode()

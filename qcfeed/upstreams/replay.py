@@ -61,7 +61,7 @@ class Track:
         self.ticks: list[Tick] = []
 
 
-class _Query(msgspec.Struct, forbid_unknown_fields=True):
+class _ReplayQuery(msgspec.Struct, forbid_unknown_fields=True):
     usage: ClassVar[str] = "speed: from 0 to 1,000,000, or max; loop: 0 or 1"
     speed: Annotated[float, Meta(ge=0, le=1_000_000)] | Literal["max"] = 1.0
     loop: bool = False
@@ -75,7 +75,7 @@ def connect(url: UpstreamUrl) -> Replay:
             f"upstream replay: needs a file, not {url.parts.netloc + url.parts.path!r}",
             hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
         )
-    query = url.query(_Query)
+    query = url.query(_ReplayQuery)
     speed = None if query.speed == "max" else query.speed or None
     try:
         path = files.expand(name)

@@ -104,7 +104,7 @@ class Pace:
         return self.at(self._done)
 
 
-class _Query(msgspec.Struct, forbid_unknown_fields=True):
+class _SimulatorQuery(msgspec.Struct, forbid_unknown_fields=True):
     usage: ClassVar[str] = (
         "rate: quotes per second per symbol, from 0.001 to 1,000,000, or max; seed: a whole number"
     )
@@ -115,7 +115,7 @@ class _Query(msgspec.Struct, forbid_unknown_fields=True):
 def connect(url: UpstreamUrl) -> Simulator:
     """The upstream for a ``sim:`` URL. Raises ConfigError."""
     url.reject_location("sim:?rate=10")
-    query = url.query(_Query)
+    query = url.query(_SimulatorQuery)
     rate = None if query.rate == "max" else query.rate
     return Simulator(rate=rate, seed=query.seed, clock=url.clock)
 
