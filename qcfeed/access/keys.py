@@ -28,18 +28,18 @@ _RANDOM_BYTES = 32
 _FORM = re.compile(r"qcf_[A-Za-z0-9_-]{43}")
 MAX_KEYS = 10_000
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")]
-Time = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")]
+KeyName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")]
+KeyTime = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")]
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key as the file keeps it: everything except the key itself. Times are RFC 3339 UTC."""
 
-    name: Name
+    name: KeyName
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     symbols: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    created: Time
-    expires: Time | None = None
+    created: KeyTime
+    expires: KeyTime | None = None
 
 
 class KeyDocument(
@@ -83,7 +83,7 @@ def encode(document: KeyDocument) -> bytes:
 
 
 def timestamp(text: str) -> float:
-    """The Unix time of a ``Time``. Raises ValueError for a date that does not exist."""
+    """The Unix time of a ``KeyTime``. Raises ValueError for a date that does not exist."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
