@@ -24,7 +24,7 @@ from qcfeed.cli.watch_views import Viewer, WatchFormat, viewer
 from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap, Repeat
-from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
+from qcfeed.client.stream import Connected, Disconnected, Received, StreamEvent, stream
 from qcfeed.client.trust import Trust
 from qcfeed.config import Config
 from qcfeed.control import routes
@@ -170,7 +170,7 @@ def _run(work: Coroutine[None, None, None]) -> bool:
 
 
 async def _follow(
-    events: AsyncGenerator[Event, None],
+    events: AsyncGenerator[StreamEvent, None],
     view: Viewer,
     write: Callable[[Quote], None],
     count: int | None,
@@ -194,7 +194,7 @@ async def _follow(
 
 
 async def _take(
-    events: AsyncGenerator[Event, None],
+    events: AsyncGenerator[StreamEvent, None],
     view: Viewer,
     write: Callable[[Quote], None],
     count: int | None,
@@ -219,7 +219,7 @@ async def _redraw(view: Viewer) -> None:
         view.redraw()
 
 
-def _report(event: Event, again: str) -> None:
+def _report(event: StreamEvent, again: str) -> None:
     """Print on stderr what happens to the connection, and missed or repeated quotes."""
     match event:
         case Connected(url=url):

@@ -15,7 +15,7 @@ from qcfeed.cli.ui.formats import NOTHING, age
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import latest_quotes
 from qcfeed.client.latest_quotes import LatestQuotes, SymbolState
-from qcfeed.client.stream import Event, Received
+from qcfeed.client.stream import Received, StreamEvent
 from qcfeed.formats import decimal, printable_json
 from qcfeed.model.messages import Band, Size
 from qcfeed.model.symbol import Symbol
@@ -84,7 +84,7 @@ class WatchFormat(StrEnum):
 class Viewer(Protocol):
     """Shows events; ``redraw`` is called several times per second."""
 
-    def take(self, event: Event) -> None: ...
+    def take(self, event: StreamEvent) -> None: ...
 
     def redraw(self) -> None: ...
 
@@ -92,7 +92,7 @@ class Viewer(Protocol):
 class JsonLines:
     """Prints each message as received. Raises BrokenPipeError when the pipe is closed."""
 
-    def take(self, event: Event) -> None:
+    def take(self, event: StreamEvent) -> None:
         if isinstance(event, Received):
             sys.stdout.write(printable_json(event.text.encode()) + "\n")
             sys.stdout.flush()
@@ -115,7 +115,7 @@ class QuoteTable:
         self._draw = draw
         self._live = live
 
-    def take(self, event: Event) -> None:
+    def take(self, event: StreamEvent) -> None:
         self._quotes.apply(event, time.monotonic())
 
     def redraw(self) -> None:

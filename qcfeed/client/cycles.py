@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.client.raw_peer import AbandonedPeers, Address, RawPeer
+from qcfeed.client.raw_peer import AbandonedPeers, RawPeer, ResolvedAddress
 from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import TimedOutError, UnreachableError
 from qcfeed.feed import backoff
@@ -63,7 +63,7 @@ class Cycler:
     """
 
     endpoint: Endpoint
-    address: Address
+    address: ResolvedAddress
     symbol: Symbol
     quiet_symbol: Symbol
     concurrency: int

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qcfeed.client.gaps import Gap, Repeat
-from qcfeed.client.stream import Connected, Disconnected, Event, Received
+from qcfeed.client.stream import Connected, Disconnected, Received, StreamEvent
 from qcfeed.feed.staleness import StalenessThresholds
 from qcfeed.model.messages import Band, Quote, Status
 from qcfeed.model.symbol import Symbol
@@ -61,7 +61,7 @@ class LatestQuotes:
     def __init__(self, symbols: Iterable[Symbol]) -> None:
         self._entries: dict[str, _Entry] = {symbol: _Entry() for symbol in symbols}
 
-    def apply(self, event: Event, now: float) -> None:
+    def apply(self, event: StreamEvent, now: float) -> None:
         """Apply an event that happened at ``now`` (seconds of any monotonic clock)."""
         match event:
             case Received(message=Quote() as quote):

@@ -51,14 +51,14 @@ _TRANSIENT = frozenset({errno.EADDRNOTAVAIL, errno.ECONNRESET, errno.EPIPE, errn
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ResolvedAddress:
     """A server's address, resolved once for thousands of connections."""
 
     family: socket.AddressFamily
     address: Any
 
 
-async def locate(endpoint: Endpoint) -> Address:
+async def locate(endpoint: Endpoint) -> ResolvedAddress:
     """The first address of ``endpoint`` that accepts a connection. Raises UnreachableError."""
     loop = asyncio.get_running_loop()
     try:
@@ -75,7 +75,7 @@ async def locate(endpoint: Endpoint) -> Address:
             except OSError as error:
                 failure = error
             else:
-                return Address(family, address)
+                return ResolvedAddress(family, address)
     raise _unreachable(endpoint, failure)
 
 
@@ -105,7 +105,7 @@ class RawPeer:
     async def connect(
         cls,
         endpoint: Endpoint,
-        address: Address,
+        address: ResolvedAddress,
         path: str,
         *,
         receive_buffer: int | None = None,
@@ -136,7 +136,7 @@ class RawPeer:
         return peer
 
     async def _connect(
-        self, endpoint: Endpoint, address: Address, tls: ssl.SSLContext | None
+        self, endpoint: Endpoint, address: ResolvedAddress, tls: ssl.SSLContext | None
     ) -> None:
         await self._loop.sock_connect(self._socket, address.address)
         if tls is not None:

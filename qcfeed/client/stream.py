@@ -62,7 +62,7 @@ class Received:
     message: ServerMessage
 
 
-Event = Connected | Disconnected | Gap | Repeat | Received
+StreamEvent = Connected | Disconnected | Gap | Repeat | Received
 
 
 async def stream(
@@ -73,7 +73,7 @@ async def stream(
     token: Callable[[], str | None] = lambda: None,
     tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     draw: Callable[[], float] = random.random,
-) -> AsyncGenerator[Event, None]:
+) -> AsyncGenerator[StreamEvent, None]:
     """Yield the events of ``symbols`` at ``server``, until the caller closes the generator.
 
     ``slow``: the slow-consumer policy; None: the server's default. ``token`` returns the API key or token to
