@@ -114,8 +114,13 @@ class Gateway:
     @property
     def files(self) -> int:
         """The number of open sockets with those of plain HTTP connections, which need a file each, too."""
-        headers = None if self._acceptor is None else self._acceptor.proxy_headers
-        return self.sockets + sum(len(each) for each in (self._http, headers) if each is not None)
+        # Written out: this runs for every new connection.
+        files = len(self.connections) + len(self.pending)
+        if self._http is not None:
+            files += len(self._http)
+        if self._acceptor is not None and self._acceptor.proxy_headers is not None:
+            files += len(self._acceptor.proxy_headers)
+        return files
 
     # ------------------------------------------------------------ listening
 
