@@ -32,7 +32,7 @@ import psutil
 from benchmarks.serving import QCFEED, Serving, serving
 from qcfeed.cli.top.observer import ListTarget, Observer, ServiceSnapshot
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.observe.tracker import DIAGNOSIS_INTERVAL
 
 ZOMBIES = 47_829
@@ -152,7 +152,7 @@ def _looks(service: Serving, rounds: int) -> dict[str, float]:
     counted; the second always has a verdict."""
     figures: dict[str, float] = {}
     for view in ("locations", "orphans", "findings"):
-        client = _Noting(Address(socket=service.socket), timeout=PATIENCE)
+        client = _Noting(ControlAddress(socket=service.socket), timeout=PATIENCE)
         due = view == "findings"
         observer = Observer(partial(_same, client), clock=_always_due() if due else time.monotonic)
         target, took = ListTarget(view), []

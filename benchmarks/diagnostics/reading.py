@@ -19,7 +19,7 @@ from qcfeed.control import routes
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient
 from qcfeed.control.handlers import tasks
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
@@ -78,7 +78,7 @@ def served(ledger: Ledger, timeout: float = 60) -> Iterator[ControlClient]:
         )
         server.start()
         try:
-            yield ControlClient(Address(path), timeout=timeout)
+            yield ControlClient(ControlAddress(path), timeout=timeout)
         finally:
             server.stop()
             watch.stop()

@@ -14,7 +14,7 @@ from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.listing import listed
-from qcfeed.cli.ui.table import Column, Line, Table
+from qcfeed.cli.ui.table import Column, LabelledLine, Table
 from qcfeed.errors import ExitStatus
 from qcfeed.model.alerts import AlertRow, Alerts
 from qcfeed.observe.bundle import ALERTS
@@ -90,15 +90,19 @@ def _query(ctx: typer.Context, flags: dict[str, Any]) -> Alerts:
     return answer(Prometheus(settings, timeout=options(ctx).timeout))
 
 
-def _advice(rows: Sequence[AlertRow]) -> Iterator[list[Line]]:
+def _advice(rows: Sequence[AlertRow]) -> Iterator[list[LabelledLine]]:
     """For each alert name, once: its summary, the first command to type, and its runbook."""
     for name, alert in {row.name: row for row in rows}.items():
         heading = f"{name}: {alert.summary}" if alert.summary else name
         first = " or ".join(target.addressable([alert.first])) if alert.first else ""
         advice = (("first", first), ("runbook", alert.runbook))
         yield [
-            Line(formats.printable(heading), colour=_colour(alert)),
-            *(Line(formats.printable(text), label, whole=True) for label, text in advice if text),
+            LabelledLine(formats.printable(heading), colour=_colour(alert)),
+            *(
+                LabelledLine(formats.printable(text), label, whole=True)
+                for label, text in advice
+                if text
+            ),
         ]
 
 

@@ -12,7 +12,7 @@ from qcfeed import rfc3339
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.processes import audited
 from qcfeed.cli.ui import durations
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
@@ -44,11 +44,9 @@ def attach(
     pid: Pid,
     seconds: Annotated[
         float | None,
-        typer.Option(
+        durations.option(
             "--for",
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Detach after this time, for example 10m.",
+            text="Detach after this time, for example 10m.",
         ),
     ] = None,
     output: Output = Format.TABLE,
@@ -111,11 +109,11 @@ def _check_unattached(pid: int) -> None:
             )
 
 
-def _figures(answer: ProcessAttached) -> list[Figure]:
+def _figures(answer: ProcessAttached) -> list[LabelledValue]:
     lasting = "until it is detached" if answer.seconds is None else f"for {age(answer.seconds)}"
     return [
-        Figure("attached", f"{answer.instance}, pid {answer.pid}, {lasting}"),
-        Figure("program", f"{answer.command} (Python {answer.python})"),
-        Figure("earlier tasks", plural(answer.earlier_tasks, "task")),
-        Figure("control", answer.socket),
+        LabelledValue("attached", f"{answer.instance}, pid {answer.pid}, {lasting}"),
+        LabelledValue("program", f"{answer.command} (Python {answer.python})"),
+        LabelledValue("earlier tasks", plural(answer.earlier_tasks, "task")),
+        LabelledValue("control", answer.socket),
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.cli.ui.figures import Figure
+from qcfeed.cli.ui.figures import LabelledValue
 from qcfeed.cli.ui.formats import count, plural
 from qcfeed.model.cluster import ClusterStatus
 
 
-def figures(cluster: ClusterStatus) -> Iterator[Figure]:
+def figures(cluster: ClusterStatus) -> Iterator[LabelledValue]:
     """The rows for a gateway or a feeder."""
     yield _broker(cluster)
     yield from _feeder(cluster) if cluster.role == "feeder" else _gateway(cluster)
@@ -35,19 +35,19 @@ def findings(cluster: ClusterStatus) -> Iterator[tuple[str, tuple[str, ...]]]:
         )
 
 
-def _broker(cluster: ClusterStatus) -> Figure:
+def _broker(cluster: ClusterStatus) -> LabelledValue:
     if cluster.connected:
         state, style = f"connected to {cluster.server}", None
     elif cluster.needed:
         state, style = "AWAY", "red"
     else:
         state, style = "not needed: no feeds", None
-    return Figure(
+    return LabelledValue(
         "broker", f"{cluster.servers}, {state}; {plural(cluster.reconnects, 'reconnect')}", style
     )
 
 
-def _gateway(cluster: ClusterStatus) -> Iterator[Figure]:
+def _gateway(cluster: ClusterStatus) -> Iterator[LabelledValue]:
     owners = [
         f"{owner.symbol_share} {owner.name}, epoch {owner.lease_epoch}"
         if owner.present
@@ -56,8 +56,8 @@ def _gateway(cluster: ClusterStatus) -> Iterator[Figure]:
     ]
     absent = cluster.shares_without_owner
     if owners or absent:
-        yield Figure("owners", "; ".join(owners) or "NONE", "red" if absent else None)
-    yield Figure(
+        yield LabelledValue("owners", "; ".join(owners) or "NONE", "red" if absent else None)
+    yield LabelledValue(
         "relayed",
         f"{plural(cluster.symbols_wanted, 'symbol')}; {count(cluster.epochs_rejected)} of old epochs"
         f" rejected, {count(cluster.quotes_skipped)} skipped, {count(cluster.slow_drops)} dropped",
@@ -65,18 +65,18 @@ def _gateway(cluster: ClusterStatus) -> Iterator[Figure]:
     )
 
 
-def _feeder(cluster: ClusterStatus) -> Iterator[Figure]:
+def _feeder(cluster: ClusterStatus) -> Iterator[LabelledValue]:
     share = f"share {cluster.symbol_share}"
     if cluster.lease_epoch is not None:
         state = f"owner of {share}, epoch {cluster.lease_epoch}, {cluster.lease_left_s:.1f} s left"
     else:
         state = f"standby of {share}, owned by {cluster.owner or 'nobody'}"
-    yield Figure(
+    yield LabelledValue(
         "lease",
         f"{state}; {plural(cluster.renewals_missed, 'renewal')} missed",
         "red" if cluster.problem else None,
     )
-    yield Figure(
+    yield LabelledValue(
         "published",
         f"{plural(cluster.quotes_published, 'quote')} of {plural(cluster.symbols_wanted, 'symbol')} to"
         f" {plural(cluster.gateways, 'gateway')}; {count(cluster.interest_without_feed)} without feed,"

@@ -9,7 +9,7 @@ from qcfeed import rfc3339
 from qcfeed.cli.attach import Pid, default_name
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.processes import audited
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
 from qcfeed.errors import ExitStatus
@@ -42,8 +42,10 @@ def detach(ctx: typer.Context, pid: Pid, output: Output = Format.TABLE) -> None:
         left=told["left"],
     )
     figures = [
-        Figure("detached", f"{answer.instance}, pid {pid}"),
-        Figure("left behind", ", ".join(answer.left) or "nothing", "red" if answer.left else None),
+        LabelledValue("detached", f"{answer.instance}, pid {pid}"),
+        LabelledValue(
+            "left behind", ", ".join(answer.left) or "nothing", "red" if answer.left else None
+        ),
     ]
     show_figures(output, figures, raw=msgspec.json.encode(answer), names=[answer.instance])
     if answer.left:

@@ -92,7 +92,7 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
     """
     given = options(ctx)
 
-    def address() -> paths.Address:
+    def address() -> paths.ControlAddress:
         found = given.resolved()
         return paths.resolve(found.instance, found.socket, found.url, token_file=found.token_file)
 

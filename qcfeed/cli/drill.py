@@ -11,7 +11,7 @@ import typer
 from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.ui import durations, formats
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.listing import answered, listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
@@ -132,11 +132,11 @@ def start(
     answer, raw = act(ctx, DRILLS_START, request, DrillStarted)
     started = answer.active
     figures = [
-        Figure("drill", started.drill, "red"),
-        Figure("ends in", formats.age(started.left_s)),
-        Figure("alerts", ", ".join(started.alert_names) or "none"),
+        LabelledValue("drill", started.drill, "red"),
+        LabelledValue("ends in", formats.age(started.left_s)),
+        LabelledValue("alerts", ", ".join(started.alert_names) or "none"),
         *(
-            Figure(label, target.addressed(command) or command)
+            LabelledValue(label, target.addressed(command) or command)
             for label, command in (
                 ("see it", started.shows),
                 ("runbook", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
@@ -158,7 +158,7 @@ def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """
     answer, raw = _stop_with_retries(ctx)
     ended = answer.stopped
-    figures = [Figure("ended", ended or "no drill was active")]
+    figures = [LabelledValue("ended", ended or "no drill was active")]
     show_figures(output, figures, raw=raw, names=[] if ended is None else [ended])
 
 

@@ -16,7 +16,7 @@ from qcfeed import model, runbook_pages, shipped
 from qcfeed.cli import runbook
 from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.flags import described
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.listing import listed
 from qcfeed.closest import closest
 from qcfeed.config import all_options
@@ -76,7 +76,7 @@ def explain(
         kind=", ".join(dict.fromkeys(each.kind for each in found)),
         meanings=[pair for each in found for pair in each.meanings],
     )
-    figures = [Figure(label, text) for label, text in answer.meanings]
+    figures = [LabelledValue(label, text) for label, text in answer.meanings]
     show_figures(output, figures, raw=msgspec.json.encode(answer), names=[name])
 
 

@@ -64,9 +64,7 @@ def logs(
     level: Annotated[Level, typer.Option(help="Only lines of this level or above.")] = Level.DEBUG,
     since: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse, metavar="DURATION", help="Only lines of this last time."
-        ),
+        durations.option(text="Only lines of this last time."),
     ] = None,
     source: From = None,
     output: Output = Format.TABLE,

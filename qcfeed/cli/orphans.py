@@ -21,7 +21,7 @@ from qcfeed.cli.context import (
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
 from qcfeed.cli.ui import formats
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.listing import ALL, listed, request_limit
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
@@ -192,16 +192,16 @@ def _next(reaped: ReapedLocation) -> str:
     return f"no more orphans are being created at {reaped.location}"
 
 
-def figures(answer: Reaped) -> list[Figure]:
+def figures(answer: Reaped) -> list[LabelledValue]:
     """The outcome of a reap as figures."""
     survived, failed = len(answer.survivors), answer.failed
     return [
-        Figure("cancelled", formats.plural(answer.cancelled, "task")),
-        Figure("survived", formats.count(survived), "red" if survived else None),
-        Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
-        Figure("already gone", formats.count(answer.already_gone)),
-        Figure("subscriptions", f"{formats.count(answer.subscriptions)} removed"),
-        Figure(
+        LabelledValue("cancelled", formats.plural(answer.cancelled, "task")),
+        LabelledValue("survived", formats.count(survived), "red" if survived else None),
+        LabelledValue("failed in cleanup", formats.count(failed), "yellow" if failed else None),
+        LabelledValue("already gone", formats.count(answer.already_gone)),
+        LabelledValue("subscriptions", f"{formats.count(answer.subscriptions)} removed"),
+        LabelledValue(
             "took",
             f"{formats.milliseconds(answer.elapsed_ms)};"
             f" the loop stalled {formats.milliseconds(answer.max_stall_ms)} at most",

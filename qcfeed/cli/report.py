@@ -53,10 +53,8 @@ def report(
     ] = None,
     window: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Time between the two snapshots. Default: 5s.",
+        durations.option(
+            text="Time between the two snapshots. Default: 5s.",
         ),
     ] = None,
     force: output_files.Force = False,

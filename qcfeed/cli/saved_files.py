@@ -28,7 +28,7 @@ from qcfeed.control.routes import (
 )
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.formats import printable_json
-from qcfeed.model.answer import Answer
+from qcfeed.model.answer import Answer, AnswerSchema
 from qcfeed.model.json_errors import JSON_ERRORS
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
@@ -49,10 +49,6 @@ Save = Annotated[
 
 ENDED_LIMIT = 2_000
 """The number of ended tasks that --save keeps, the latest."""
-
-
-class _Schema(msgspec.Struct):
-    schema: str = ""
 
 
 def ask_or_read(
@@ -272,7 +268,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _schema(path: Path, raw: bytes) -> str:
     try:
-        schema = msgspec.json.decode(raw, type=_Schema).schema
+        schema = msgspec.json.decode(raw, type=AnswerSchema).schema
     except JSON_ERRORS as error:
         raise UsageError(
             f"{path} is not an answer of qcfeed, or is truncated: {error}",

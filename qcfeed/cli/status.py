@@ -11,7 +11,7 @@ import typer
 from qcfeed.cli import cluster, cluster_figures, target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
-from qcfeed.cli.ui.figures import Figure, show_figures, told_evidence
+from qcfeed.cli.ui.figures import LabelledValue, show_figures, told_evidence
 from qcfeed.cli.ui.formats import age, count, if_any, milliseconds, plural, size
 from qcfeed.cli.ui.listing import listed
 from qcfeed.control.routes import PROCESS, STATUS
@@ -160,7 +160,7 @@ def _memory_share(status: ServiceStatus | ProgramStatus) -> float:
     return status.memory.resident_bytes / max(1, status.memory.limit_bytes)
 
 
-def _service_figures(status: ServiceStatus) -> list[Figure]:
+def _service_figures(status: ServiceStatus) -> list[LabelledValue]:
     own_side = [] if status.cluster is None else cluster_figures.figures(status.cluster)
     return [
         *_service(status),
@@ -172,30 +172,32 @@ def _service_figures(status: ServiceStatus) -> list[Figure]:
     ]
 
 
-def _program_figures(program: ProgramStatus) -> list[Figure]:
+def _program_figures(program: ProgramStatus) -> list[LabelledValue]:
     orphaned = program.totals.orphaned
     return [
-        Figure("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
-        Figure("attached", f"{age(program.attached_s)}, since {program.attached_at}"),
+        LabelledValue("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
+        LabelledValue("attached", f"{age(program.attached_s)}, since {program.attached_at}"),
         *_process(program),
         _task_counts(program.totals),
-        Figure("orphans", plural(orphaned, "task"), "red" if orphaned else None),
+        LabelledValue("orphans", plural(orphaned, "task"), "red" if orphaned else None),
     ]
 
 
-def _service(status: ServiceStatus) -> Iterator[Figure]:
+def _service(status: ServiceStatus) -> Iterator[LabelledValue]:
     if status.drill:
-        yield Figure("DRILL", f"{status.drill}: FAULT INJECTED ON PURPOSE, NOT PRODUCTION", "red")
-    yield Figure(
+        yield LabelledValue(
+            "DRILL", f"{status.drill}: FAULT INJECTED ON PURPOSE, NOT PRODUCTION", "red"
+        )
+    yield LabelledValue(
         "service", f"{status.instance}, pid {status.pid}, qcfeed {status.version}, {status.state}"
     )
-    yield Figure("up", f"{age(status.uptime_s)}, since {status.started_at}")
+    yield LabelledValue("up", f"{age(status.uptime_s)}, since {status.started_at}")
     yield from _process(status)
 
 
-def _process(status: ServiceStatus | ProgramStatus) -> Iterator[Figure]:
+def _process(status: ServiceStatus | ProgramStatus) -> Iterator[LabelledValue]:
     memory, share = status.memory, _memory_share(status)
-    yield Figure(
+    yield LabelledValue(
         "memory",
         f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
         f" ({memory.limit_source})",
@@ -203,26 +205,26 @@ def _process(status: ServiceStatus | ProgramStatus) -> Iterator[Figure]:
     )
     stuck = status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000
     lag = f"{milliseconds(status.loop_lag_ms)}"
-    yield Figure(
+    yield LabelledValue(
         "loop lag",
         f"STUCK for {milliseconds(status.loop_stall_ms)}" if stuck else lag,
         "red" if stuck else None,
     )
 
 
-def _tasks(status: ServiceStatus) -> Iterator[Figure]:
+def _tasks(status: ServiceStatus) -> Iterator[LabelledValue]:
     yield _task_counts(status.totals)
     orphans = status.orphaned_tasks, status.orphaned_subscriptions
-    yield Figure(
+    yield LabelledValue(
         "orphans",
         f"{plural(orphans[0], 'task')}, {plural(orphans[1], 'subscription')}",
         "red" if any(orphans) else None,
     )
 
 
-def _task_counts(totals: TaskTotals) -> Figure:
+def _task_counts(totals: TaskTotals) -> LabelledValue:
     untracked = f"; {count(totals.untracked)} untracked" if totals.untracked else ""
-    return Figure(
+    return LabelledValue(
         "tasks",
         f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
         f" {count(totals.finished)} finished, {count(totals.cancelled)} cancelled,"
@@ -237,12 +239,12 @@ def _lowered(status: ServiceStatus) -> str:
     return f", not {count(wanted)}: too few open files are allowed"
 
 
-def _feeds(status: ServiceStatus) -> Iterator[Figure]:
+def _feeds(status: ServiceStatus) -> Iterator[LabelledValue]:
     states = ", ".join(f"{count(n)} {state}" for state, n in status.feeds_by_state.items() if n)
-    yield Figure(
+    yield LabelledValue(
         "feeds", f"{count(status.feed_count)}: {states}" if states else count(status.feed_count)
     )
-    yield Figure(
+    yield LabelledValue(
         "subscriptions",
         f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} per symbol;"
         f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}"
@@ -254,9 +256,9 @@ def _feeds(status: ServiceStatus) -> Iterator[Figure]:
         ("http ended", status.http_ended),
     ):
         if text := ", ".join(f"{count(n)} ({why})" for why, n in sorted(counts.items()) if n):
-            yield Figure(label, text)
+            yield LabelledValue(label, text)
     bands = status.staleness
-    yield Figure(
+    yield LabelledValue(
         "staleness",
         f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale)} very stale, {count(bands.dead)} dead",
@@ -265,16 +267,16 @@ def _feeds(status: ServiceStatus) -> Iterator[Figure]:
     connected = "connected" if status.upstream_connected else "DOWN"
     bad = status.upstream_invalid_messages
     invalid = f", {plural(bad, 'invalid message')}" if bad else ""
-    yield Figure(
+    yield LabelledValue(
         "upstream",
         f"{status.upstream}, {connected}; {plural(status.upstream_reconnects, 'reconnect')},"
         f" {plural(status.upstream_gaps, 'gap')}{invalid}",
     )
 
 
-def _evidence(status: ServiceStatus) -> Iterator[Figure]:
+def _evidence(status: ServiceStatus) -> Iterator[LabelledValue]:
     if status.saved_evidence is not None:
-        yield Figure("evidence", told_evidence(status.saved_evidence))
+        yield LabelledValue("evidence", told_evidence(status.saved_evidence))
 
 
 def _certificate(tls: TlsListening | None) -> str | None:
@@ -284,7 +286,7 @@ def _certificate(tls: TlsListening | None) -> str | None:
     return f"{', '.join(tls.names)}; expires {tls.not_after}{clients}"
 
 
-def _listening(listening: Listening) -> Iterator[Figure]:
+def _listening(listening: Listening) -> Iterator[LabelledValue]:
     addresses = (
         ("quotes", listening.quotes_url if listening.tls else listening.websocket),
         ("certificate", _certificate(listening.tls)),
@@ -298,4 +300,4 @@ def _listening(listening: Listening) -> Iterator[Figure]:
     )
     for label, address in addresses:
         if address:
-            yield Figure(label, address)
+            yield LabelledValue(label, address)

@@ -15,7 +15,7 @@ from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, opti
 from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
-from qcfeed.cli.ui.figures import Figure, show_columns, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_columns, show_figures
 from qcfeed.cli.ui.listing import ALL, answered, listed, request_limit
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
@@ -301,13 +301,13 @@ def _confirm(to_kick: Sequence[SubscriberStatus]) -> None:
     )
 
 
-def figures(answer: Kicked) -> list[Figure]:
+def figures(answer: Kicked) -> list[LabelledValue]:
     """The outcome of a kick as figures."""
     closing = len(answer.closing)
     return [
-        Figure("kicked", formats.plural(answer.kicked, "connection")),
-        Figure("already gone", formats.count(answer.already_gone)),
-        Figure("still open", formats.count(closing), "red" if closing else None),
+        LabelledValue("kicked", formats.plural(answer.kicked, "connection")),
+        LabelledValue("already gone", formats.count(answer.already_gone)),
+        LabelledValue("still open", formats.count(closing), "red" if closing else None),
     ]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from qcfeed import __version__
 from qcfeed.cli.context import Format, Output, ask, examples, new_app, options, say
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.listing import answered
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
@@ -40,8 +40,10 @@ def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     except QcfeedError as error:
         failure, found.reason = error, error.message
     figures = [
-        Figure("qcfeed", f"{found.version}, Python {found.python}"),
-        Figure("service", f"{found.service}, instance {found.instance}" if found.service else "-"),
+        LabelledValue("qcfeed", f"{found.version}, Python {found.python}"),
+        LabelledValue(
+            "service", f"{found.service}, instance {found.instance}" if found.service else "-"
+        ),
     ]
     show_figures(output, figures, raw=msgspec.json.encode(found), names=[found.version])
     if failure is not None and options(ctx).name_a_service:

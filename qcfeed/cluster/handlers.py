@@ -27,10 +27,10 @@ class ClusterHandlers:
         self._member = member
 
     def routes(self) -> Sequence[Route]:
-        view = routes.Read(routes.CLUSTER_VIEW, NoQuery, self._view)
+        view = routes.ReadRoute(routes.CLUSTER_VIEW, NoQuery, self._view)
         if self._member is None:
             return [view]
-        reap = routes.Action(
+        reap = routes.ActionRoute(
             routes.CLUSTER_REAP, "cluster reap", ClusterReapRequest, self._member.reap
         )
         return [view, reap]

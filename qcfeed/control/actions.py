@@ -22,7 +22,7 @@ import msgspec
 
 from qcfeed.control import audit
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.control.routes import Action
+from qcfeed.control.routes import ActionRoute
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError, UnreachableError
 from qcfeed.model.answer import Answer
@@ -100,7 +100,7 @@ class Actions:
         # In a thread of its own: a stuck disk must not occupy the threads that answer reads.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="qcfeed-audit")
 
-    async def carry_out(self, action: Action[Any], query: Any, caller: Caller) -> Answer:
+    async def carry_out(self, action: ActionRoute[Any], query: Any, caller: Caller) -> Answer:
         """Run the action and return the handler's answer, or raise its error.
 
         Raises TimedOutError, with the watched loop's stack as notes if it is stuck; and NotAllowedError if the
@@ -137,7 +137,7 @@ class Actions:
         self._writer.shutdown()
 
     async def _audited(
-        self, action: Action[Any], query: Any, caller: Caller, limit: float
+        self, action: ActionRoute[Any], query: Any, caller: Caller, limit: float
     ) -> Answer:
         # On the disk before anything is done: what cannot be recorded does not happen.
         entry = await self._write(self._log.intend, action.word, caller, query)

@@ -13,7 +13,7 @@ from qcfeed.closest import closest
 from qcfeed.control import elsewhere, peers
 from qcfeed.control.connection import OK, ControlConnection, ImpostorError, NotHttpError
 from qcfeed.control.directories import SUFFIX
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import (
     NotAllowedError,
     QcfeedError,
@@ -52,7 +52,7 @@ class ControlClient:
 
     def __init__(
         self,
-        address: Address,
+        address: ControlAddress,
         *,
         timeout: float,
         program: str | None = None,

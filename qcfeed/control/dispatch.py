@@ -18,7 +18,7 @@ from qcfeed import rfc3339
 from qcfeed.control import redact
 from qcfeed.control.actions import Actions
 from qcfeed.control.audit import Caller
-from qcfeed.control.routes import REDACTED, Action, Read, Route
+from qcfeed.control.routes import REDACTED, ActionRoute, ReadRoute, Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
 from qcfeed.model.answer import Answer, ErrorAnswer
@@ -70,7 +70,7 @@ class Dispatcher:
         """Answer one request. Never raises: errors are in the reply."""
         try:
             route = self._route(method, path)
-            if isinstance(route, Read):
+            if isinstance(route, ReadRoute):
                 return 200, await self._read(route, params)
             return 200, await self._act(route, _request(route, body), caller)
         except Exception as error:  # noqa: BLE001 - the boundary: refused() logs what is a bug
@@ -86,10 +86,10 @@ class Dispatcher:
     def read_here(self, path: str, params: Mapping[str, str]) -> bytes:
         """Answer a read in the calling thread, without secrets. Raises QcfeedError."""
         route = self._route("GET", path)
-        assert isinstance(route, Read)  # noqa: S101 - it is GET
+        assert isinstance(route, ReadRoute)  # noqa: S101 - it is GET
         return self._answer_read(route, _query(route, params), redacted=True)
 
-    async def _read(self, route: Read[Any], params: Mapping[str, str]) -> bytes:
+    async def _read(self, route: ReadRoute[Any], params: Mapping[str, str]) -> bytes:
         asked = {name: value for name, value in params.items() if name != REDACTED}
         redacted = route.redacted or params.get(REDACTED) in ("1", "true", "True")
         work = asyncio.to_thread(self._answer_read, route, _query(route, asked), redacted)
@@ -101,7 +101,7 @@ class Dispatcher:
                 hint="request less (limit), or try again later; a profiler shows what takes the time",
             ) from error
 
-    def _answer_read(self, route: Read[Any], query: Any, redacted: bool) -> bytes:
+    def _answer_read(self, route: ReadRoute[Any], query: Any, redacted: bool) -> bytes:
         """Runs in a worker thread, including the encoding: a long answer must not delay other requests."""
         begun = time.perf_counter()
         with self._watch.measure() as measured:
@@ -110,7 +110,7 @@ class Dispatcher:
         raw = self._encode(answer, begun, measured.longest)
         return redact.answer(raw, redact.values(os.environ)) if redacted else raw
 
-    async def _act(self, route: Action[Any], request: Any, caller: Caller) -> bytes:
+    async def _act(self, route: ActionRoute[Any], request: Any, caller: Caller) -> bytes:
         begun = time.perf_counter()
         with self._watch.measure() as measured:
             answer = await self._actions.carry_out(route, request, caller)
@@ -154,17 +154,17 @@ def _printable(text: str) -> str:
 
 
 def _method(route: Route) -> str:
-    return "GET" if isinstance(route, Read) else "POST"
+    return "GET" if isinstance(route, ReadRoute) else "POST"
 
 
-def _query(route: Read[Any], params: Mapping[str, str]) -> Any:
+def _query(route: ReadRoute[Any], params: Mapping[str, str]) -> Any:
     try:
         return msgspec.convert(dict(params), route.query, strict=False)
     except JSON_ERRORS as error:
         raise _unusable(route, error) from error
 
 
-def _request(route: Action[Any], body: bytes) -> Any:
+def _request(route: ActionRoute[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=route.query)
     except JSON_ERRORS as error:

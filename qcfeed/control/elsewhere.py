@@ -27,7 +27,7 @@ OPTIONS = (
 """How else to ask a service, as a part of a sentence."""
 
 
-class Found(NamedTuple):
+class ListeningSocket(NamedTuple):
     """A listening control socket. ``removed``: its file is gone. ``allowed``: this user may use it."""
 
     path: Path
@@ -40,7 +40,7 @@ class Found(NamedTuple):
         return self.path.name.removesuffix(SUFFIX)
 
 
-def listening(text: str | None = None) -> list[Found]:
+def listening(text: str | None = None) -> list[ListeningSocket]:
     """The control sockets of the machine; none where the kernel does not list them.
 
     ``text``: the kernel's list, for tests.
@@ -75,17 +75,17 @@ def instead_of(instance: str | None, directory: Path) -> QcfeedError | None:
     return _not_allowed(foreign) if foreign else None
 
 
-def _found(path: Path, inode: str) -> Found:
+def _found(path: Path, inode: str) -> ListeningSocket:
     try:
         path.stat()
     except FileNotFoundError:
-        return Found(path, inode, removed=True, allowed=True)
+        return ListeningSocket(path, inode, removed=True, allowed=True)
     except OSError:  # in a directory that only another user can enter
-        return Found(path, inode, removed=False, allowed=False)
-    return Found(path, inode, removed=False, allowed=os.access(path, os.R_OK | os.W_OK))
+        return ListeningSocket(path, inode, removed=False, allowed=False)
+    return ListeningSocket(path, inode, removed=False, allowed=os.access(path, os.R_OK | os.W_OK))
 
 
-def _removed(found: Found) -> UnreachableError:
+def _removed(found: ListeningSocket) -> UnreachableError:
     pid = _process_of(found.inode)
     process = f"process {pid}" if pid else "its process"
     return UnreachableError(
@@ -95,7 +95,7 @@ def _removed(found: Found) -> UnreachableError:
     )
 
 
-def _not_allowed(found: Sequence[Found]) -> NotAllowedError:
+def _not_allowed(found: Sequence[ListeningSocket]) -> NotAllowedError:
     listed = _listed(f"{each.instance} ({each.path})" for each in found)
     return NotAllowedError(
         f"a service of another user runs here, and this user may not ask it: {listed}",
@@ -103,7 +103,7 @@ def _not_allowed(found: Sequence[Found]) -> NotAllowedError:
     )
 
 
-def _under_another_directory(found: Sequence[Found], directory: Path) -> UnreachableError:
+def _under_another_directory(found: Sequence[ListeningSocket], directory: Path) -> UnreachableError:
     listed = _listed(f"{each.instance} in {each.path.parent}" for each in found)
     return UnreachableError(
         f"no qcfeed service runs here (looked in {directory}), but elsewhere: {listed}",

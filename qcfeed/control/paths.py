@@ -39,7 +39,7 @@ CONNECT_TIMEOUT = 0.2
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Address(NamedTuple):
+class ControlAddress(NamedTuple):
     """The address of a control plane: a Unix socket, or loopback TCP with a bearer token."""
 
     socket: Path | None = None
@@ -170,7 +170,7 @@ def resolve(
     env: Mapping[str, str] = os.environ,
     *,
     token_file: Path | None = None,
-) -> Address:
+) -> ControlAddress:
     """The control plane that a command is for: the one that was named, or the only one that runs.
 
     ``token_file``: the file of the bearer token for ``url``, if it is not in our own place.
@@ -186,27 +186,27 @@ def resolve(
     if url is not None:
         return _from_url(url, env, token_file)
     if socket is not None:
-        return Address(socket=checked_socket(socket))
+        return ControlAddress(socket=checked_socket(socket))
     if instance is not None:
-        return Address(socket=socket_path(instance, env))
+        return ControlAddress(socket=socket_path(instance, env))
     return _only_one(running_instances(env), runtime_directory(env))
 
 
-def _only_one(running: list[Instance], directory: Path) -> Address:
+def _only_one(running: list[Instance], directory: Path) -> ControlAddress:
     if not running:
         raise elsewhere.instead_of(None, directory) or UnreachableError(
             f"no qcfeed service runs here (looked in {directory})",
             hint="`qcfeed serve` starts one; --socket or --url name one that is elsewhere",
         )
     if group := _one_group(running, directory):
-        return Address(socket=group.socket)
+        return ControlAddress(socket=group.socket)
     if len(running) > 1:
         names = ", ".join(map(str, running))
         raise AmbiguousInstanceError(
             f"{len(running)} instances run here: {names}",
             hint=f"name one: `qcfeed --instance {running[0].name} ...`",
         )
-    return Address(socket=running[0].socket)
+    return ControlAddress(socket=running[0].socket)
 
 
 def _one_group(running: list[Instance], directory: Path) -> Instance | None:
@@ -230,7 +230,7 @@ def is_worker(instance: str, group: str) -> bool:
     return prefix == group and (suffix.isdecimal() or suffix == "feeder")
 
 
-def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> Address:
+def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> ControlAddress:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -247,7 +247,7 @@ def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> Addr
             f"{host} is another machine, and the token would cross the network in the clear",
             hint=f"`ssh -L {port}:127.0.0.1:{port} {host}`, then --url http://127.0.0.1:{port}",
         )
-    return Address(host=host, port=port, token=_token(env, token_file))
+    return ControlAddress(host=host, port=port, token=_token(env, token_file))
 
 
 def _token(env: Mapping[str, str], token_file: Path | None) -> str | None:

@@ -21,7 +21,7 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
     """A request without parameters."""
 
 
-class Read(NamedTuple, Generic[Query]):
+class ReadRoute(NamedTuple, Generic[Query]):
     """``GET path`` with parameters in the query string.
 
     ``redacted``: secrets are removed from every answer; from other reads only with ``redacted=1`` (redact.py).
@@ -33,7 +33,7 @@ class Read(NamedTuple, Generic[Query]):
     redacted: bool = False
 
 
-class Action(NamedTuple, Generic[Query]):
+class ActionRoute(NamedTuple, Generic[Query]):
     """``POST path``, parameters as a JSON body. ``word`` names it in the audit log."""
 
     path: str
@@ -42,7 +42,7 @@ class Action(NamedTuple, Generic[Query]):
     handle: Callable[[Query], Awaitable[Answer]]
 
 
-Route = Read[Any] | Action[Any]
+Route = ReadRoute[Any] | ActionRoute[Any]
 
 REDACTED = "redacted"
 """A parameter that every read accepts."""

@@ -14,7 +14,7 @@ import msgspec
 
 from qcfeed.control.handlers.tasks import task_reads
 from qcfeed.control.one_task import details, plain
-from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read
+from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, ReadRoute
 from qcfeed.control.task_source import Candidate
 from qcfeed.diagnostics import profile
 from qcfeed.diagnostics.ended_task import TaskOutcome
@@ -35,7 +35,7 @@ def answer(snapshot: SavedSnapshot, path: str, **params: Any) -> Answer:
     Raises UsageError for what the file does not contain, and NotFoundError for a task that is not in it.
     """
     source = SavedTasks(snapshot)
-    reads = [*task_reads(source), Read(TASKS_FINDINGS, NoQuery, source.findings)]
+    reads = [*task_reads(source), ReadRoute(TASKS_FINDINGS, NoQuery, source.findings)]
     read = {each.path: each for each in reads}[path]
     given = {key: value for key, value in params.items() if value is not None}
     found: Answer = read.handle(msgspec.convert(given, read.query))

@@ -53,7 +53,7 @@ class Case:
     ``timeout`` is in seconds, per request.
     """
 
-    address: Callable[[], paths.Address] = lambda: paths.resolve(None, None, None)
+    address: Callable[[], paths.ControlAddress] = lambda: paths.resolve(None, None, None)
     file: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     timeout: float = 5.0

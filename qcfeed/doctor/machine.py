@@ -50,7 +50,7 @@ def ports(case: Case) -> str:
 
 def _serves(owner: paths.Instance, port: int, timeout: float) -> bool:
     """Whether the instance itself says that it serves quotes at this port: its name proves nothing."""
-    client = ControlClient(paths.Address(socket=owner.socket), timeout=timeout)
+    client = ControlClient(paths.ControlAddress(socket=owner.socket), timeout=timeout)
     try:
         listening = client.get(STATUS, ServiceStatus).listening.websocket
     except QcfeedError:  # it does not answer, or is an attached program

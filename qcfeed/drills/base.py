@@ -56,7 +56,7 @@ class DrillEnvironment:
         return anywhere.get(host, host.strip("[]")), int(port)
 
 
-class Drill(Protocol):
+class Fault(Protocol):
     """One fault, started and stopped once. Both methods are called in the service's loop."""
 
     def start(self) -> None:

@@ -13,12 +13,12 @@ from qcfeed.drills import (
     upstream_faults,
     zombies,
 )
-from qcfeed.drills.base import Drill, DrillEnvironment
-from qcfeed.drills.memory_growth import MemoryGrowth
+from qcfeed.drills.base import DrillEnvironment, Fault
+from qcfeed.drills.memory_growth import GrowingMemory
 from qcfeed.drills.refused_authentications import RefusedAuthentications
 from qcfeed.drills.replaced_factory import ReplacedFactory
 
-FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
+FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Fault]] = {
     "zombie-feeds": zombies.ZombieFeeds,
     "zombie-growth": zombies.ZombieGrowth,
     "lost-readers": lost_subscribers.LostSubscribers,
@@ -30,7 +30,7 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
     "half-open-consumers": client_faults.HalfOpenConsumers,
     "subscribe-storm": client_faults.SubscribeStorm,
     "refused-authentications": RefusedAuthentications,
-    "memory-growth": MemoryGrowth,
+    "memory-growth": GrowingMemory,
     "replaced-factory": ReplacedFactory,
     "clock-jump": clock_jump.ClockJump,
     "lost-broker": cluster_faults.LostBroker,

@@ -27,9 +27,9 @@ class DrillHandlers:
 
     def routes(self) -> Sequence[Route]:
         return [
-            routes.Read(routes.DRILLS, routes.NoQuery, self.drills),
-            routes.Action(routes.DRILLS_START, "drill start", StartDrillRequest, self.start),
-            routes.Action(routes.DRILLS_STOP, "drill stop", StopDrillRequest, self.stop),
+            routes.ReadRoute(routes.DRILLS, routes.NoQuery, self.drills),
+            routes.ActionRoute(routes.DRILLS_START, "drill start", StartDrillRequest, self.start),
+            routes.ActionRoute(routes.DRILLS_STOP, "drill stop", StopDrillRequest, self.stop),
         ]
 
     def drills(self, _: NoQuery) -> Drills:

@@ -17,7 +17,7 @@ _EVERY = 0.25
 """Seconds between two allocations."""
 
 
-class MemoryGrowth:
+class GrowingMemory:
     """Allocates memory at a fixed rate, up to CAP.
 
     To keep the machine safe, the service reports a lower memory limit during the drill, one that CAP

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from qcfeed.control.audit import AuditedAction, AuditLog, Caller
-from qcfeed.drills.base import Drill, DrillEnvironment
+from qcfeed.drills.base import DrillEnvironment, Fault
 from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.faults import FAULTS
 from qcfeed.errors import NotAllowedError, UsageError
@@ -26,7 +26,7 @@ class RunningDrill:
     """The running drill. ``started_at`` and ``ends_at`` are in loop time."""
 
     configured: ConfiguredDrill
-    drill: Drill
+    drill: Fault
     started_at: float
     ends_at: float
     timer: asyncio.TimerHandle

@@ -32,3 +32,9 @@ class ErrorAnswer(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.
     message: str
     hint: str | None = None
     loop_stack: list[str] = []
+
+
+class AnswerSchema(msgspec.Struct):
+    """Reads an answer's schema and nothing else; empty if the JSON has none."""
+
+    schema: str = ""

@@ -18,7 +18,7 @@ from qcfeed.control import redact
 from qcfeed.control.routes import REDACTED
 from qcfeed.errors import UsageError
 from qcfeed.formats import printable_json
-from qcfeed.model.answer import Answer
+from qcfeed.model.answer import Answer, AnswerSchema
 from qcfeed.model.json_errors import JSON_ERRORS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ OF_PROMETHEUS = (ALERTS, PROMETHEUS_HISTORY)
 _ANSWERS = "answers/"
 
 
-class Member(msgspec.Struct, kw_only=True):
+class BundleFile(msgspec.Struct, kw_only=True):
     """One file of a bundle; ``schema`` is empty if it is not an answer."""
 
     name: str
@@ -58,7 +58,7 @@ class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/2"):
     """
 
     version: str
-    files: list[Member]
+    files: list[BundleFile]
     skipped: list[str]
     why: str | None = None
 
@@ -114,14 +114,10 @@ class Bundle:
         return None
 
 
-class _Schema(msgspec.Struct):
-    schema: str = ""
-
-
 def schema_of(raw: bytes) -> str:
     """The schema of an answer's JSON; empty if it is not an answer."""
     try:
-        return msgspec.json.decode(raw, type=_Schema).schema
+        return msgspec.json.decode(raw, type=AnswerSchema).schema
     except JSON_ERRORS:
         return ""
 
@@ -135,7 +131,7 @@ def pack(files: dict[str, bytes], manifest: Manifest) -> bytes:
             continue
         budget -= len(content)
         kept[name] = content
-        manifest.files.append(Member(name=name, schema=schema_of(content), bytes=len(content)))
+        manifest.files.append(BundleFile(name=name, schema=schema_of(content), bytes=len(content)))
     members = {MANIFEST: msgspec.json.format(msgspec.json.encode(manifest)), **kept}
     import tarfile
 

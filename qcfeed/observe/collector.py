@@ -42,7 +42,7 @@ class Control(Protocol):
 
 
 def conclude(
-    collector: Collector,
+    collector: EvidenceCollector,
     before: TasksByLocation,
     samples: list[Point],
     *,
@@ -85,7 +85,7 @@ def conclude(
     )
 
 
-class Collector:
+class EvidenceCollector:
     """Requests one part after another and notes those that fail, with the reason.
 
     After a timeout or a lost connection it requests nothing more: each part would wait again.

@@ -24,7 +24,7 @@ from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import Tasks
 from qcfeed.observe.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
-from qcfeed.observe.collector import Collector
+from qcfeed.observe.collector import EvidenceCollector
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
@@ -57,7 +57,7 @@ def collect(
 
     ``refused`` is asked before each part: why nothing more may be collected; empty if it may.
     """
-    collector = Collector(recorder)
+    collector = EvidenceCollector(recorder)
     left_out: list[str] = []
 
     def part(name: str, path: str, kind: type[AnyAnswer], **params: object) -> AnyAnswer | None:

@@ -20,7 +20,7 @@ from qcfeed.metrics.growth import GrowthWindow, Point
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.status import Memory, ProgramStatus, ServiceStatus
 from qcfeed.model.tasks import TasksByLocation
-from qcfeed.observe.collector import Collector, Control, conclude, sample
+from qcfeed.observe.collector import Control, EvidenceCollector, conclude, sample
 from qcfeed.observe.recent import RecentSnapshots
 
 DIAGNOSIS_INTERVAL = 5.0
@@ -31,7 +31,7 @@ STUCK_S = 1.0
 """Seconds without an iteration after which the event loop counts as stuck."""
 
 
-class Health(NamedTuple):
+class ServiceHealth(NamedTuple):
     """A diagnosis, and the history of the service.
 
     ``history``: samples, the oldest first; ``worst``: the window by which memory reaches its limit first, None
@@ -52,11 +52,11 @@ class Health(NamedTuple):
         return self.history[-1].at - self.history[0].at if self.history else 0.0
 
 
-def health(diagnosis: Diagnosis, history: list[Point], limit: float | None) -> Health:
+def health(diagnosis: Diagnosis, history: list[Point], limit: float | None) -> ServiceHealth:
     """The diagnosis with the history, and what follows for the time to the memory limit (bytes)."""
     windows = growth.windows(history, history[-1].at, limit) if history else []
     worst = urgency.reaching_limit(windows, float("inf")) if windows else None
-    return Health(diagnosis=diagnosis, history=history, worst=worst)
+    return ServiceHealth(diagnosis=diagnosis, history=history, worst=worst)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Tracked:
     restarts: int
     stuck_s: float
     stack: list[str]
-    health: Health | None = None
+    health: ServiceHealth | None = None
 
     @property
     def status(self) -> ServiceStatus | None:
@@ -96,7 +96,7 @@ class Tracker:
     attached: bool = False
     """Whether it is a program that uses ``attach()``, which has no status."""
     _points: deque[Point] = field(default_factory=deque)
-    _health: Health | None = None
+    _health: ServiceHealth | None = None
     _diagnosed_at: float = float("-inf")
 
     def lost(self) -> None:
@@ -152,7 +152,9 @@ class Tracker:
         before = self.recent.since(WINDOW)
         if before is None or now - self._diagnosed_at < DIAGNOSIS_INTERVAL:
             return
-        evidence = conclude(Collector(control), before, list(self._points), called=self.called)
+        evidence = conclude(
+            EvidenceCollector(control), before, list(self._points), called=self.called
+        )
         limit = float(evidence.memory.limit_bytes) if evidence.memory is not None else None
         self._health = health(diagnose(evidence), evidence.history, limit)
         self._diagnosed_at = self.clock()

@@ -10,7 +10,7 @@ from qcfeed.formats import age
 from qcfeed.metrics.growth import MIN_SAMPLES
 from qcfeed.metrics.growth_answer import in_words
 from qcfeed.model import thresholds
-from qcfeed.observe.tracker import Health, Tracked
+from qcfeed.observe.tracker import ServiceHealth, Tracked
 
 COLLECTING = "collecting: a diagnosis needs two snapshots"
 
@@ -52,7 +52,7 @@ def drill(name: str) -> str:
     return f"DRILL  {name} is active: a fault was injected on purpose"
 
 
-def time_left(health: Health | None) -> Said:
+def time_left(health: ServiceHealth | None) -> Said:
     """The time to the memory limit by the worst window, like `qcfeed growth`; empty if nothing is known."""
     if health is None or not health.memory:
         return Said("", Tone.PLAIN)

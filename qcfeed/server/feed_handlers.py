@@ -43,10 +43,10 @@ class FeedHandlers:
 
     def routes(self) -> Sequence[Route]:
         return [
-            routes.Read(routes.STATUS, routes.NoQuery, self.status),
-            routes.Read(routes.FEEDS, routes.NoQuery, self.feeds),
-            routes.Read(routes.SYMBOLS, routes.NoQuery, self.symbols),
-            routes.Action(
+            routes.ReadRoute(routes.STATUS, routes.NoQuery, self.status),
+            routes.ReadRoute(routes.FEEDS, routes.NoQuery, self.feeds),
+            routes.ReadRoute(routes.SYMBOLS, routes.NoQuery, self.symbols),
+            routes.ActionRoute(
                 routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, self.cancel_feeds
             ),
         ]

@@ -50,8 +50,8 @@ class SubscriberHandlers:
 
     def routes(self) -> Sequence[Route]:
         return [
-            routes.Read(routes.SUBSCRIBERS, SubscribersQuery, self.subscribers),
-            routes.Action(routes.SUBSCRIBERS_KICK, "subscribers kick", KickRequest, self.kick),
+            routes.ReadRoute(routes.SUBSCRIBERS, SubscribersQuery, self.subscribers),
+            routes.ActionRoute(routes.SUBSCRIBERS_KICK, "subscribers kick", KickRequest, self.kick),
         ]
 
     def subscribers(self, query: SubscribersQuery) -> Subscribers:

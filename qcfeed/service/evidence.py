@@ -30,7 +30,7 @@ from qcfeed.model.status import SavedEvidence
 from qcfeed.model.tasks import TasksByLocation
 from qcfeed.observe import bundle, incident_report
 from qcfeed.observe.bundle import Recorder
-from qcfeed.observe.collector import Collector, conclude
+from qcfeed.observe.collector import EvidenceCollector, conclude
 from qcfeed.observe.incident_report import Limits
 from qcfeed.server.service_parts import EvidenceCounts
 
@@ -70,7 +70,7 @@ class EvidenceSaver:
     ) -> None:
         self._config = config
         self._instance = instance
-        self._client = ControlClient(paths.Address(socket=socket), timeout=_TIMEOUT_S)
+        self._client = ControlClient(paths.ControlAddress(socket=socket), timeout=_TIMEOUT_S)
         self._audit = audit
         self._recent = recent
         self._watch = watch
@@ -197,7 +197,7 @@ class EvidenceSaver:
         if self._stopping.wait(_WINDOW_S):
             raise TimedOutError("the service stops")
         called = f"qcfeed --instance {self._instance}"
-        evidence = conclude(Collector(recorder), before, [], called=called)
+        evidence = conclude(EvidenceCollector(recorder), before, [], called=called)
         limits = FEW._replace(memory=_left() > FOR_MEMORY)
         material = incident_report.collect(recorder, evidence, limits, lambda: _refused(deadline))
         material.why = why

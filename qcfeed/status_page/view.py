@@ -22,7 +22,7 @@ from qcfeed.model.status_page import (
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.observe import words
 from qcfeed.observe.recent import LocationTrend
-from qcfeed.observe.tracker import Health, Tracked
+from qcfeed.observe.tracker import ServiceHealth, Tracked
 from qcfeed.observe.words import Said, Tone
 from qcfeed.status_page import tables
 
@@ -176,7 +176,7 @@ def _bad(is_bad: bool) -> str:
 # ------------------------------------------------------------ timeline
 
 
-def _timeline(health: Health | None, status: ServiceStatus) -> Iterator[PageSeries]:
+def _timeline(health: ServiceHealth | None, status: ServiceStatus) -> Iterator[PageSeries]:
     if health is None or len(health.history) < 2:
         return
     points = _thinned(health.history)
@@ -220,7 +220,7 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
     return points[::-1][::step][::-1]
 
 
-def _timeline_about(health: Health | None) -> str:
+def _timeline_about(health: ServiceHealth | None) -> str:
     if health is None or len(health.history) < 2:
         return "the service takes a sample about every 10 s; a line needs two"
     return f"the last {age(health.seconds)}, a sample about every 10 s"

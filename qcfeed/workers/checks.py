@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from qcfeed.control import paths, routes
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import QcfeedError
 from qcfeed.model.status import ServiceStatus
 
@@ -39,7 +39,7 @@ class Checks:
         """Asks the control plane of the worker ``name``, which answers while its event loop is stuck."""
 
         async def check() -> Report:
-            client = ControlClient(Address(socket=paths.socket_path(name)), timeout=TIMEOUT)
+            client = ControlClient(ControlAddress(socket=paths.socket_path(name)), timeout=TIMEOUT)
             loop = asyncio.get_running_loop()
             try:
                 status = await loop.run_in_executor(

@@ -9,7 +9,7 @@ from typing import NoReturn
 from qcfeed import __version__
 from qcfeed.control import paths, routes
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import NotFoundError, QcfeedError
 from qcfeed.model.feeds import CancelFeedsRequest
 from qcfeed.model.status import ServiceStatus
@@ -30,15 +30,15 @@ class WorkersHandlers:
 
     def table(self) -> list[routes.Route]:
         return [
-            routes.Read(routes.WORKERS, routes.NoQuery, self.workers),
-            routes.Action(
+            routes.ReadRoute(routes.WORKERS, routes.NoQuery, self.workers),
+            routes.ActionRoute(
                 routes.WORKERS_RESTART, "workers restart", RestartWorkersRequest, self.restart
             ),
             *(
-                routes.Read(path, routes.NoQuery, self._of_one_worker)
+                routes.ReadRoute(path, routes.NoQuery, self._of_one_worker)
                 for path in (routes.STATUS, routes.PROCESS, routes.FEEDS, routes.SUBSCRIBERS)
             ),
-            routes.Action(
+            routes.ActionRoute(
                 routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, self._nothing_to_cancel
             ),
         ]
@@ -77,7 +77,7 @@ def _worker(process: SupervisedProcess) -> Worker:
     status, problem = None, process.problem
     if process.role != BROKER and process.state in (*RUNNING, "stopping"):
         try:
-            address = Address(socket=paths.socket_path(process.name))
+            address = ControlAddress(socket=paths.socket_path(process.name))
             status = ControlClient(address, timeout=TIMEOUT).get(routes.STATUS, ServiceStatus)
         except QcfeedError as error:
             problem = problem or error.message

@@ -11,7 +11,7 @@ from typing import Any
 
 from qcfeed.cli.diagnose.gather import gather
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import STATUS, SUBSCRIBERS
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.status import ServiceStatus
@@ -67,7 +67,7 @@ class World:
 
     async def control(self, call: Callable[[ControlClient], Any]) -> Any:
         """Call the control plane over its socket, as the command line does."""
-        address = Address(socket=self._socket)
+        address = ControlAddress(socket=self._socket)
         return await asyncio.to_thread(call, ControlClient(address, timeout=PATIENCE))
 
     @property

@@ -13,7 +13,7 @@ import msgspec
 from qcfeed.control.client import ControlClient
 from qcfeed.control.dispatch import refused
 from qcfeed.control.handlers.tasks import task_reads
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import TASKS_SNAPSHOT
 from qcfeed.control.saved_tasks import SavedTasks
 from qcfeed.errors import QcfeedError
@@ -52,7 +52,9 @@ def answer(raw: bytes) -> None:
         server = threading.Thread(target=_serve, args=(listener, raw))
         server.start()
         try:
-            ControlClient(Address(socket=path), timeout=PATIENCE).get(TASKS_SNAPSHOT, SavedSnapshot)
+            ControlClient(ControlAddress(socket=path), timeout=PATIENCE).get(
+                TASKS_SNAPSHOT, SavedSnapshot
+            )
         finally:
             server.join()
 

@@ -17,7 +17,7 @@ import pytest
 from qcfeed import Attached, attach
 from qcfeed.control import paths, routes
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address, running_instances, socket_path
+from qcfeed.control.paths import ControlAddress, running_instances, socket_path
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import InstanceTakenError, NotAllowedError, StartError, UnreachableError
 from qcfeed.model.orphans import Reaped, ReapRequest
@@ -40,7 +40,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def client(instance: str) -> ControlClient:
-    return ControlClient(Address(socket=socket_path(instance)), timeout=PATIENCE)
+    return ControlClient(ControlAddress(socket=socket_path(instance)), timeout=PATIENCE)
 
 
 def pid_of(instance: str) -> int:

@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from qcfeed import Attached, attach
 from qcfeed.control import routes
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address, running_instances, socket_path, token_path
+from qcfeed.control.paths import ControlAddress, running_instances, socket_path, token_path
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import (
     ConfigError,
@@ -50,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def client(instance: str) -> ControlClient:
-    return ControlClient(Address(socket=socket_path(instance)), timeout=PATIENCE)
+    return ControlClient(ControlAddress(socket=socket_path(instance)), timeout=PATIENCE)
 
 
 async def forever() -> None:
@@ -183,7 +183,7 @@ async def test_other_files_and_tcp(home: Path) -> None:
         assert (home / "mine" / "b.sock").is_socket()
         assert (home / "mine.jsonl").exists()
         token = token_path().read_text().strip()
-        address = Address(port=handle.port or 0, token=token)
+        address = ControlAddress(port=handle.port or 0, token=token)
         assert (
             ControlClient(address, timeout=PATIENCE).get(routes.PROCESS, ProgramStatus).pid
             == os.getpid()

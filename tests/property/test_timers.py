@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qcfeed.diagnostics import timers
 from qcfeed.diagnostics.timers import GradualRemoval
-from tests.support.virtual_loop import TURN, VirtualLoop
+from tests.support.virtual_time import TURN, VirtualLoop, loop_with_turns
 
 SMALL = {"LEFT_TO_ASYNCIO": 3, "SLICE": 2, "TURN_S": 0.0, "AHEAD_S": 0.05}
 """So that a few timers do what tens of thousands do; one slice in each turn."""
@@ -103,7 +103,7 @@ class Scenario:
 @settings(max_examples=200)
 @given(st.lists(steps, max_size=30))
 def test_every_live_timer_is_called_once_and_in_time(steps: list[tuple[str, Any]]) -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_with_turns) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
         failures: list[Any] = []

@@ -15,7 +15,7 @@ from qcfeed.cli.top.observer import Away, ListTarget, Observer, ServiceSnapshot
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 
@@ -115,7 +115,9 @@ async def shown(
     socket: Path, size: tuple[int, int] = (80, 24), timeout: float = PATIENCE
 ) -> AsyncIterator[Screen]:
     """The screen of the service behind this control socket; its thread must have ended at the end."""
-    observer = RecordingObserver(lambda: ControlClient(Address(socket=socket), timeout=timeout))
+    observer = RecordingObserver(
+        lambda: ControlClient(ControlAddress(socket=socket), timeout=timeout)
+    )
     observer.results = []
     app = Top(observer, every=EVERY)
     async with app.run_test(size=size) as pilot:

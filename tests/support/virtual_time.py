@@ -1,6 +1,6 @@
 """A loop in which hours pass at once: when nothing is ready, its clock jumps to the next timer.
 
-What runs in it waits for timers and for itself alone: there are no sockets or threads in virtual time.
+A task in it can wait for timers and for other tasks: there are no sockets or threads in virtual time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Jumping(selectors.SelectSelector):
-    """Has nothing to wait for, and says instead for how long it would have."""
+class _JumpingSelector(selectors.SelectSelector):
+    """Waits for nothing: it reports how long it would have waited."""
 
     def __init__(self, jump: Callable[[float], None]) -> None:
         super().__init__()
@@ -25,20 +25,24 @@ class _Jumping(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "everything waits for something that is not in this loop"
-        if timeout > 0:
-            self._jump(timeout)
+        self._jump(max(timeout, 0.0))
         return []
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Executors run what they are given at once, in the loop's own thread."""
+TURN = 1 / 1024
+"""Seconds that a turn takes in a loop with turns. Sums of it are exact."""
 
-    def __init__(self) -> None:
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Executors run a function at once, in the loop's own thread. ``turn``: seconds per turn, at least."""
+
+    def __init__(self, turn: float = 0.0) -> None:
         self._now = 1_000.0
-        super().__init__(_Jumping(self._pass))
+        self._turn = turn
+        super().__init__(_JumpingSelector(self._pass))
 
     def _pass(self, seconds: float) -> None:
-        self._now += seconds
+        self._now += max(seconds, self._turn)
 
     def time(self) -> float:
         return self._now
@@ -49,6 +53,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done: asyncio.Future[T] = self.create_future()
         done.set_result(function(*args))
         return done
+
+
+def loop_with_turns() -> VirtualLoop:
+    """A loop in which time also passes while tasks run: TURN in each turn."""
+    return VirtualLoop(TURN)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

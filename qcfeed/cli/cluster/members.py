@@ -19,7 +19,7 @@ from qcfeed.config import ClusterConfig, NatsConfig, loading
 from qcfeed.control import paths
 from qcfeed.control.client import ControlClient, refusal
 from qcfeed.control.connection import OK
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.cluster_answers import ClusterAnswers, MemberAnswer, Unanswered
@@ -101,7 +101,7 @@ class LocalMembers:
     ) -> Reply:
         timeout = GIVEN_UP_S if name in self._given_up else self._timeout + longer
         try:
-            address = Address(socket=paths.socket_path(name))
+            address = ControlAddress(socket=paths.socket_path(name))
             answer = request(ControlClient(address, timeout=timeout))
         except QcfeedError as error:
             if isinstance(error, TimedOutError):

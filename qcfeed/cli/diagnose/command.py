@@ -14,7 +14,7 @@ from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.ui import durations, formats, render, watching
 from qcfeed.cli.ui.listing import answered
-from qcfeed.cli.ui.table import Column, Line, Table
+from qcfeed.cli.ui.table import Column, LabelledLine, Table
 from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
@@ -46,10 +46,8 @@ def diagnose(
     ctx: typer.Context,
     window: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Time between the two snapshots. Default: 5s; a longer one finds slower growth.",
+        durations.option(
+            text="Time between the two snapshots. Default: 5s; a longer one finds slower growth.",
         ),
     ] = None,
     watch: watching.Watch = None,
@@ -118,7 +116,7 @@ def _watch(ctx: typer.Context, flags: dict[str, Any], window: float, output: For
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live_lines() as draw:
-                draw([Line(f"collecting for {formats.age(window)} ...")])
+                draw([LabelledLine(f"collecting for {formats.age(window)} ...")])
                 while True:
                     draw(screen.screen(_next(ctx, flags, window)))
         while True:

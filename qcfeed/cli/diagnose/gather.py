@@ -11,7 +11,7 @@ from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.metrics.growth import Point
 from qcfeed.model.tasks import TasksByLocation
-from qcfeed.observe.collector import Collector, Control, conclude, sample
+from qcfeed.observe.collector import Control, EvidenceCollector, conclude, sample
 
 SAMPLES = 12
 """The number of memory samples between the two snapshots."""
@@ -33,13 +33,15 @@ def gather(
     After a part that times out, no more are requested: it takes at most ``seconds`` plus twice the
     client's timeout.
     """
-    collector = Collector(control)
+    collector = EvidenceCollector(control)
     before = control.get(TASKS_BY_LOCATION, TasksByLocation)
     samples = _sample(collector, seconds, wait)
     return conclude(collector, before, samples, called=called, thresholds=thresholds)
 
 
-def _sample(collector: Collector, seconds: float, wait: Callable[[float], None]) -> list[Point]:
+def _sample(
+    collector: EvidenceCollector, seconds: float, wait: Callable[[float], None]
+) -> list[Point]:
     """Samples of memory and tasks, taken until ``seconds`` have passed."""
     samples = []
     end = time.monotonic() + seconds

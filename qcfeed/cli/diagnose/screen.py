@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from qcfeed.cli import target
 from qcfeed.cli.ui.figures import told_evidence
-from qcfeed.cli.ui.table import Line
+from qcfeed.cli.ui.table import LabelledLine
 from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, printable
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
@@ -14,70 +14,76 @@ from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 OTHERS_SHOWN = 4
 """Further findings to show, one line each; ``-o wide`` shows all of them in full."""
 WARNING_RANK, BASIS_RANK, RUNBOOK_RANK = 5, 4, 3
-"""Ranks of lines: the highest are left out first on a low screen (Line.rank)."""
+"""Ranks of lines: the highest are left out first on a low screen (LabelledLine.rank)."""
 
 
-def screen(diagnosis: Diagnosis, *, full: bool = False) -> list[Line]:
+def screen(diagnosis: Diagnosis, *, full: bool = False) -> list[LabelledLine]:
     """The first finding in full and the others on one line each; with ``full``, all in full."""
     return list(_clean(_screen(diagnosis, full)))
 
 
-def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
+def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[LabelledLine]:
     if not diagnosis.findings:
         colour = "green" if diagnosis.verdict == HEALTHY else "yellow"
-        yield Line(diagnosis.headline, colour=colour)
-        yield from (Line(each.result, each.subject) for each in diagnosis.checks)
+        yield LabelledLine(diagnosis.headline, colour=colour)
+        yield from (LabelledLine(each.result, each.subject) for each in diagnosis.checks)
     for number, finding in enumerate(diagnosis.findings):
         if number == 0 or full:
             yield from finding_lines(finding, full=full, taken_at=diagnosis.taken_at)
     others = [] if full else diagnosis.findings[1:]
     for place, finding in enumerate(others[:OTHERS_SHOWN]):
-        yield Line(headline(finding), "also", "red", rank=place)
+        yield LabelledLine(headline(finding), "also", "red", rank=place)
     if len(others) > OTHERS_SHOWN:
-        yield Line(f"and {len(others) - OTHERS_SHOWN} more: use -o wide", "also")
+        yield LabelledLine(f"and {len(others) - OTHERS_SHOWN} more: use -o wide", "also")
     for finding in diagnosis.to_recheck[: None if full else OTHERS_SHOWN]:
-        yield Line(headline(finding), "warning", "yellow", rank=0 if full else WARNING_RANK)
+        yield LabelledLine(headline(finding), "warning", "yellow", rank=0 if full else WARNING_RANK)
     yield from _notes(diagnosis, full)
 
 
-def _notes(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
+def _notes(diagnosis: Diagnosis, full: bool) -> Iterator[LabelledLine]:
     """What belongs to no single finding."""
     if diagnosis.drill:
         text = f"{diagnosis.drill} is active: a fault was injected on purpose"
-        yield Line(text, "DRILL", "yellow")
+        yield LabelledLine(text, "DRILL", "yellow")
     if diagnosis.saved_evidence is not None:
-        yield Line(told_evidence(diagnosis.saved_evidence), "saved", rank=0 if full else BASIS_RANK)
+        yield LabelledLine(
+            told_evidence(diagnosis.saved_evidence), "saved", rank=0 if full else BASIS_RANK
+        )
     if diagnosis.findings:
-        yield Line(_basis(diagnosis), "checked", rank=BASIS_RANK)
+        yield LabelledLine(_basis(diagnosis), "checked", rank=BASIS_RANK)
     for skipped in diagnosis.skipped:
-        yield Line(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
+        yield LabelledLine(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
 
 
-def finding_lines(finding: DiagnosisFinding, *, full: bool, taken_at: str = "") -> Iterator[Line]:
+def finding_lines(
+    finding: DiagnosisFinding, *, full: bool, taken_at: str = ""
+) -> Iterator[LabelledLine]:
     """One finding; with ``full``, none of its evidence may be left out. Not escaped for a terminal.
 
     ``taken_at``: of the diagnosis; needed for one that was saved.
     """
-    yield Line(headline(finding), colour="red")
-    yield Line(finding.cause, "cause")
+    yield LabelledLine(headline(finding), colour="red")
+    yield LabelledLine(finding.cause, "cause")
     if finding.location:
-        yield Line(f"{finding.location}  {finding.source}".rstrip(), "line")
+        yield LabelledLine(f"{finding.location}  {finding.source}".rstrip(), "line")
     if finding.began_s is not None:
-        yield Line(target.moment(finding.began_s, taken_at), "began")
+        yield LabelledLine(target.moment(finding.began_s, taken_at), "began")
     yield from _list("evidence", finding.evidence, full=full)
     yield from _list("explains", [each.summary for each in finding.symptoms], full=full)
     if target.current().source is None:
-        yield Line(finding.safe, "safe")
+        yield LabelledLine(finding.safe, "safe")
     for place, command in enumerate(target.addressable(finding.next)):
-        yield Line(command, "" if place else "next", "bold", whole=True)
+        yield LabelledLine(command, "" if place else "next", "bold", whole=True)
     if finding.runbook:
-        yield Line(f"qcfeed runbook {finding.runbook}", "runbook", rank=0 if full else RUNBOOK_RANK)
+        yield LabelledLine(
+            f"qcfeed runbook {finding.runbook}", "runbook", rank=0 if full else RUNBOOK_RANK
+        )
 
 
-def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:
+def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[LabelledLine]:
     """A labelled list: on a low screen its last lines are left out first, unless ``full``."""
     for place, text in enumerate(texts):
-        yield Line(text, "" if place else label, rank=0 if full else place)
+        yield LabelledLine(text, "" if place else label, rank=0 if full else place)
 
 
 def _basis(diagnosis: Diagnosis) -> str:
@@ -85,7 +91,7 @@ def _basis(diagnosis: Diagnosis) -> str:
     return f"{parts}; two snapshots in {age(diagnosis.window_s)}"
 
 
-def _clean(lines: Iterable[Line]) -> Iterator[Line]:
+def _clean(lines: Iterable[LabelledLine]) -> Iterator[LabelledLine]:
     """The lines with control characters escaped: some text comes from the watched program."""
     for line in lines:
         yield line._replace(text=printable(target.retold(line.text)))

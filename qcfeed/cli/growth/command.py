@@ -18,7 +18,7 @@ from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import durations, render, sizes, times
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.sparkline import blocks_for
-from qcfeed.cli.ui.table import Line
+from qcfeed.cli.ui.table import LabelledLine
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics.claims import Claim, rate
 from qcfeed.metrics.growth_answer import Growth, answer
@@ -45,7 +45,7 @@ def growth(
     ctx: typer.Context,
     since: Annotated[
         float,
-        typer.Option(parser=durations.parse, metavar="DURATION", help="How far back to look."),
+        durations.option(text="How far back to look."),
     ] = "3h",  # type: ignore[assignment]  # the parser converts it to seconds
     at: Annotated[
         float | None,
@@ -71,10 +71,8 @@ def growth(
     ] = None,
     horizon: Annotated[
         float,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Report a finding if memory reaches its limit sooner than this.",
+        durations.option(
+            text="Report a finding if memory reaches its limit sooner than this.",
         ),
     ] = "4h",  # type: ignore[assignment]
     claimed: Annotated[
@@ -139,10 +137,10 @@ def _screen(found: Growth, by: By | None, *, wide: bool) -> None:
         render.draw_list(views.LOCATIONS, found.locations, wide=wide)
         return
     render.draw_list(views.TIMELINE, views.condense(found.timeline), wide=wide)
-    render.lines([Line(""), *views.sparks(found, blocks_for(sys.stdout.encoding))])
+    render.lines([LabelledLine(""), *views.sparks(found, blocks_for(sys.stdout.encoding))])
     render.emit("\n")
     render.draw(views.WINDOWS, found.windows, wide=wide)
-    render.lines([Line(""), *views.summary(found)])
+    render.lines([LabelledLine(""), *views.summary(found)])
     grown = [row for row in found.locations if row.net > 0][: views.TOP]
     if grown:
         render.emit("\n")

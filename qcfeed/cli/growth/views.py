@@ -9,7 +9,7 @@ import msgspec
 from qcfeed import rfc3339
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
-from qcfeed.cli.ui.table import Column, Line, Table
+from qcfeed.cli.ui.table import Column, LabelledLine, Table
 from qcfeed.metrics.growth import GOOD_FIT, GrowthWindow, LocationGrowth
 from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, in_words
 from qcfeed.model.history import HistoryPoint
@@ -95,7 +95,7 @@ def _dated(moment: HistoryPoint) -> HistoryPoint:
     return msgspec.structs.replace(moment, at=f"{day[5:]} {clock[:5]}")
 
 
-def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
+def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[LabelledLine]:
     """Sparklines of memory and live tasks."""
     for label, values in (
         ("memory", [moment.resident_bytes for moment in found.timeline]),
@@ -103,14 +103,14 @@ def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
     ):
         drawn = sparkline(values, SPARK_WIDTH, blocks=blocks)
         if drawn:
-            yield Line(drawn, label, whole=True)
+            yield LabelledLine(drawn, label, whole=True)
 
 
-def summary(found: Growth) -> Iterator[Line]:
+def summary(found: Growth) -> Iterator[LabelledLine]:
     """The time left by the worst window, and what else the samples show."""
     if found.worst is not None and found.limit_bytes is not None:
         fit = found.windows[0].r2 or 0.0
-        yield Line(
+        yield LabelledLine(
             f"{formats.age(found.worst.time_to_limit_s)} until {formats.size(found.limit_bytes)},"
             f" {in_words(found.worst.window)}"
             + ("" if fit >= GOOD_FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
@@ -118,34 +118,40 @@ def summary(found: Growth) -> Iterator[Line]:
             "red" if found.problems else None,
         )
     elif all(each.memory_bytes_per_hour is None for each in found.windows):
-        yield Line("unknown: there are too few samples", "left")
+        yield LabelledLine("unknown: there are too few samples", "left")
     elif found.limit_bytes is not None:
-        yield Line(f"memory is not growing towards {formats.size(found.limit_bytes)}", "left")
+        yield LabelledLine(
+            f"memory is not growing towards {formats.size(found.limit_bytes)}", "left"
+        )
     if found.accelerating:
-        yield Line("the shorter the window, the faster memory grows", "speeds up", "yellow")
+        yield LabelledLine("the shorter the window, the faster memory grows", "speeds up", "yellow")
     if found.bytes_per_task is not None:
-        yield Line(
+        yield LabelledLine(
             f"{formats.size(found.bytes_per_task)} of memory per additional task", "per task"
         )
     for claim in found.claims:
         yield from _claim(claim)
     if found.restarted_at:
         times = ", ".join(map(formats.clock, found.restarted_at))
-        yield Line(f"at {times}; rates are since then", "restarted")
+        yield LabelledLine(f"at {times}; rates are since then", "restarted")
     if found.gaps:
         begin, end = found.gaps[-1]
         more = f", and {len(found.gaps) - 1} more" if len(found.gaps) > 1 else ""
-        yield Line(f"from {formats.clock(begin)} to {formats.clock(end)}{more}", "no samples")
+        yield LabelledLine(
+            f"from {formats.clock(begin)} to {formats.clock(end)}{more}", "no samples"
+        )
 
 
-def _claim(claim: ClaimAnswer) -> Iterator[Line]:
+def _claim(claim: ClaimAnswer) -> Iterator[LabelledLine]:
     """What an alert or a person claimed, and how the samples compare."""
     text = ": ".join(filter(None, (claim.alert, claim.text)))
-    yield Line(formats.printable(text), "claimed", "yellow")
+    yield LabelledLine(formats.printable(text), "claimed", "yellow")
     left = claim.time_to_limit_s
     implied = "" if left is None else f": {formats.age(left)} left"
-    yield Line(f"{signed_size(claim.memory_bytes_per_hour)} per hour{implied}", "it means")
+    yield LabelledLine(f"{signed_size(claim.memory_bytes_per_hour)} per hour{implied}", "it means")
     wrong = claim.slower is not None and claim.slower > 1
     if claim.slower is not None:
-        yield Line(f"memory grows {claim.slower:,.3g} times as fast", "but" if wrong else "and")
-    yield Line(claim.why, "why" if wrong else "source")
+        yield LabelledLine(
+            f"memory grows {claim.slower:,.3g} times as fast", "but" if wrong else "and"
+        )
+    yield LabelledLine(claim.why, "why" if wrong else "source")

@@ -26,18 +26,14 @@ def memory(
     ctx: typer.Context,
     window: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Look twice, DURATION apart, and show what grew.",
+        durations.option(
+            text="Look twice, DURATION apart, and show what grew.",
         ),
     ] = None,
     trace: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Trace allocations for DURATION and show the lines that allocate; slows the program.",
+        durations.option(
+            text="Trace allocations for DURATION and show the lines that allocate; slows the program.",
         ),
     ] = None,
     frames: Annotated[

@@ -15,7 +15,7 @@ from qcfeed.cli.tasks import filters
 from qcfeed.cli.tasks.show import stack_lines
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
@@ -191,16 +191,19 @@ def survivor_lines(survivor: SurvivorDetails) -> list[str]:
     return [formats.printable(heading), *stack]
 
 
-def figures(answer: CancelledTasks) -> list[Figure]:
+def figures(answer: CancelledTasks) -> list[LabelledValue]:
     """The outcome of a cancellation as figures."""
     survived, failed = answer.survived, answer.failed
     return [
-        Figure("cancelled", formats.plural(answer.cancelled, "task")),
-        Figure("survived", formats.count(survived), "red" if survived else None),
-        Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
-        Figure("already gone", formats.count(answer.already_gone)),
-        *(Figure("skipped", f"task {each.serial}: {each.why}") for each in answer.spared[:LISTED]),
-        Figure(
+        LabelledValue("cancelled", formats.plural(answer.cancelled, "task")),
+        LabelledValue("survived", formats.count(survived), "red" if survived else None),
+        LabelledValue("failed in cleanup", formats.count(failed), "yellow" if failed else None),
+        LabelledValue("already gone", formats.count(answer.already_gone)),
+        *(
+            LabelledValue("skipped", f"task {each.serial}: {each.why}")
+            for each in answer.spared[:LISTED]
+        ),
+        LabelledValue(
             "took",
             f"{formats.milliseconds(answer.elapsed_ms)};"
             f" the loop stalled {formats.milliseconds(answer.max_stall_ms)} at most",

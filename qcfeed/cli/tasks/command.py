@@ -120,10 +120,8 @@ def tasks(
     ] = DEFAULT_LIMIT,
     window: Annotated[
         float | None,
-        typer.Option(
-            parser=durations.parse,
-            metavar="DURATION",
-            help="Take two snapshots DURATION apart; show created, ended and net per minute for"
+        durations.option(
+            text="Take two snapshots DURATION apart; show created, ended and net per minute for"
             " each location, or with --by object the growth of each object's waiters.",
         ),
     ] = None,

@@ -21,11 +21,9 @@ Label = Annotated[
 ]
 OlderThan = Annotated[
     float | None,
-    typer.Option(
+    durations.option(
         "--older-than",
-        parser=durations.parse,
-        metavar="DURATION",
-        help="Only tasks older than this, for example 5m.",
+        text="Only tasks older than this, for example 5m.",
     ),
 ]
 WaitingOn = Annotated[

@@ -11,7 +11,7 @@ from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.cli.ui.render import emit
 from qcfeed.control.routes import TASKS_SHOW
 from qcfeed.model.task_details import Awaiting, CallFrame, TaskDetails
@@ -60,24 +60,24 @@ def stack_lines(title: str, stack: Sequence[CallFrame]) -> list[str]:
     return [formats.printable(line) for line in lines]
 
 
-def figures(answer: TaskDetails) -> Iterator[Figure]:
+def figures(answer: TaskDetails) -> Iterator[LabelledValue]:
     """Everything about a task except its stacks, as figures."""
     task = answer.task
-    yield Figure("task", f"{task.serial} {task.name}: {task.coroutine}")
-    yield Figure("state", task.state)
+    yield LabelledValue("task", f"{task.serial} {task.name}: {task.coroutine}")
+    yield LabelledValue("state", task.state)
     function = f" in {answer.function}" if answer.function else ""
-    yield Figure(
+    yield LabelledValue(
         "spawned", f"{target.moment(task.age_s, answer.taken_at)} at {task.location}{function}"
     )
-    yield Figure("parent", _parent(answer))
-    yield Figure("labels", formats.labels(task.labels))
-    yield Figure("owner", _owner(answer), "red" if answer.owner_gone else None)
-    yield Figure("awaited by", ", ".join(map(_awaiting, answer.awaited_by)) or "no task")
-    yield Figure("shielded", "yes" if answer.shielded else "no")
-    yield Figure("children", f"{formats.plural(answer.children, 'live task')}")
-    yield Figure("cancelled", _cancelled(answer), "yellow" if answer.cancelling else None)
+    yield LabelledValue("parent", _parent(answer))
+    yield LabelledValue("labels", formats.labels(task.labels))
+    yield LabelledValue("owner", _owner(answer), "red" if answer.owner_gone else None)
+    yield LabelledValue("awaited by", ", ".join(map(_awaiting, answer.awaited_by)) or "no task")
+    yield LabelledValue("shielded", "yes" if answer.shielded else "no")
+    yield LabelledValue("children", f"{formats.plural(answer.children, 'live task')}")
+    yield LabelledValue("cancelled", _cancelled(answer), "yellow" if answer.cancelling else None)
     if answer.main:
-        yield Figure("main", "yes: the loop runs until this task ends")
+        yield LabelledValue("main", "yes: the loop runs until this task ends")
 
 
 def _parent(answer: TaskDetails) -> str:

@@ -15,7 +15,7 @@ from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples, say
 from qcfeed.cli.tasks.windows import snapshot
 from qcfeed.cli.ui import durations, formats
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
@@ -66,9 +66,7 @@ def verify(
     ],
     seconds: Annotated[
         float,
-        typer.Option(
-            "--for", parser=durations.parse, metavar="DURATION", help="How long to watch."
-        ),
+        durations.option("--for", text="How long to watch."),
     ] = "10m",  # type: ignore[assignment] # the parser converts it to seconds
     min_spawned: Annotated[
         int, typer.Option(min=1, metavar="N", help="Least number of tasks created meanwhile.")
@@ -248,16 +246,16 @@ def _print(result: Verified, output: Format) -> None:
     reasons = "; ".join(result.reasons)
     snapshots = formats.plural(result.looks, "snapshot")
     figures = [
-        Figure("site", result.site),
-        Figure(
+        LabelledValue("site", result.site),
+        LabelledValue(
             "verdict",
             f"{result.outcome}: {reasons}" if reasons else result.outcome,
             _COLOURS[ProofOutcome(result.outcome)],
         ),
-        Figure("basis", f"{snapshots} in {formats.age(result.seconds)}"),
-        Figure("created", formats.count(result.spawned)),
-        Figure("live", f"{result.live_first:,} at first, {result.live_last:,} at the end"),
-        Figure("orphaned", formats.count(result.orphaned)),
+        LabelledValue("basis", f"{snapshots} in {formats.age(result.seconds)}"),
+        LabelledValue("created", formats.count(result.spawned)),
+        LabelledValue("live", f"{result.live_first:,} at first, {result.live_last:,} at the end"),
+        LabelledValue("orphaned", formats.count(result.orphaned)),
     ]
     show_figures(output, figures, raw=msgspec.json.encode(result), names=[result.site])
     if result.orphaned:

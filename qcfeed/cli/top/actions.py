@@ -14,7 +14,7 @@ from qcfeed.cli.context import ACTION_GRACE
 from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
 from qcfeed.cli.tasks import cancel
 from qcfeed.cli.top.observer import Observer
-from qcfeed.cli.ui.figures import FIGURES, Figure
+from qcfeed.cli.ui.figures import FIGURES, LabelledValue
 from qcfeed.cli.ui.table import Table, lay_out
 from qcfeed.control.routes import (
     FEEDS_CANCEL,
@@ -45,7 +45,7 @@ class ActionResult(NamedTuple):
     alarming: bool = False
 
 
-class Plan(NamedTuple):
+class ProposedAction(NamedTuple):
     """What an action would do; ``act`` does it, after confirmation. None if there is nothing to do."""
 
     question: str
@@ -60,7 +60,7 @@ class ScreenActions:
         self._observer = observer
         self._width = width
 
-    def for_row(self, row: Any) -> Callable[[], Plan] | str:
+    def for_row(self, row: Any) -> Callable[[], ProposedAction] | str:
         """A function that plans to cancel or kick what the row shows, or why that is not possible."""
         match row:
             case LocationTrend(location=site):
@@ -75,13 +75,15 @@ class ScreenActions:
                 return partial(self.kick, row)
         return "there is nothing to cancel in this row"
 
-    def reap(self) -> Plan:
+    def reap(self) -> ProposedAction:
         """Plan to reap all orphans, and nothing else."""
         found = self._observer.client.get(ORPHANS, Orphans, limit=PREVIEW)
         if not found.total:
-            return Plan("there are no orphans to reap", [], None)
+            return ProposedAction("there are no orphans to reap", [], None)
         lines = [*self._table(orphans.ORPHAN_TABLE, found.orphans), *_more(found.total)]
-        return Plan(f"reap {plural(found.total, 'orphan')}?", lines, self._same_process(self._reap))
+        return ProposedAction(
+            f"reap {plural(found.total, 'orphan')}?", lines, self._same_process(self._reap)
+        )
 
     def _reap(self) -> ActionResult:
         request = ReapRequest(timeout_s=self._observer.client.timeout)
@@ -90,14 +92,14 @@ class ScreenActions:
         lines += self._table(orphans.SURVIVOR_TABLE, answer.survivors) if answer.survivors else []
         return ActionResult("reaped", lines, alarming=bool(answer.survivors))
 
-    def cancel(self, *, site: str = "", serials: Sequence[int] = ()) -> Plan:
+    def cancel(self, *, site: str = "", serials: Sequence[int] = ()) -> ProposedAction:
         """Plan to cancel the tasks of a location, or those with these serial numbers."""
         params: dict[str, Any] = (
             {"serials": ",".join(map(str, serials))} if serials else {"site": site}
         )
         plan = self._observer.client.get(TASKS_CANCEL_PLAN, CancelPlan, **params)
         if not plan.total:
-            return Plan(cancel.nothing_to_cancel(plan), [], None)
+            return ProposedAction(cancel.nothing_to_cancel(plan), [], None)
         lines = (
             self._table(cancel.LOCATION_TABLE, plan.locations)
             if plan.total > cancel.LISTED
@@ -110,7 +112,7 @@ class ScreenActions:
             timeout_s=self._observer.client.timeout,
         )
         question = f"cancel {plural(plan.total, 'task')}{cancel.not_planned(plan)}?"
-        return Plan(question, lines, self._same_process(lambda: self._cancel(request)))
+        return ProposedAction(question, lines, self._same_process(lambda: self._cancel(request)))
 
     def _cancel(self, request: CancelTasksRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(TASKS_CANCEL, request, CancelledTasks)
@@ -119,7 +121,7 @@ class ScreenActions:
             lines += ["", *cancel.survivor_lines(survivor)]
         return ActionResult("cancelled", lines, alarming=bool(answer.survived))
 
-    def cancel_feed(self, feed: FeedStatus) -> Plan:
+    def cancel_feed(self, feed: FeedStatus) -> ProposedAction:
         """Plan to cancel a feed."""
         subscribers = plural(feed.subscriber_count, "subscriber")
         request = CancelFeedsRequest(
@@ -127,14 +129,16 @@ class ScreenActions:
         )
         lines = [*self._table(FEED_TABLE, [feed]), "", "its subscribers get close code 4410"]
         question = f"cancel the feed of {feed.symbol} with {subscribers}?"
-        return Plan(question, lines, self._same_process(lambda: self._cancel_feed(request)))
+        return ProposedAction(
+            question, lines, self._same_process(lambda: self._cancel_feed(request))
+        )
 
     def _cancel_feed(self, request: CancelFeedsRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(FEEDS_CANCEL, request, CancelledFeeds)
         late = not all(feed.joined for feed in answer.feeds)
         return ActionResult("cancelled", self._table(CANCELLED_TABLE, answer.feeds), alarming=late)
 
-    def kick(self, subscriber: SubscriberStatus) -> Plan:
+    def kick(self, subscriber: SubscriberStatus) -> ProposedAction:
         """Plan to end a connection."""
         request = KickRequest(
             ids=[subscriber.id], force=True, timeout_s=self._observer.client.timeout
@@ -142,7 +146,7 @@ class ScreenActions:
         table = self._table(subscribers.SUBSCRIBER_TABLE, [subscriber])
         question = f"end connection {subscriber.id} of {subscriber.peer}?"
         act = self._same_process(lambda: self._kick(request))
-        return Plan(question, [*table, "", "the subscriber gets close code 4411"], act)
+        return ProposedAction(question, [*table, "", "the subscriber gets close code 4411"], act)
 
     def _kick(self, request: KickRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(SUBSCRIBERS_KICK, request, Kicked)
@@ -166,7 +170,7 @@ class ScreenActions:
     def _table(self, table: Table[Any], rows: Sequence[Any]) -> list[str]:
         return lay_out(table, rows[:PREVIEW], width=self._width).lines
 
-    def _figures(self, figures: Iterable[Figure]) -> list[str]:
+    def _figures(self, figures: Iterable[LabelledValue]) -> list[str]:
         return lay_out(FIGURES, list(figures), width=self._width, header=False).lines
 
 

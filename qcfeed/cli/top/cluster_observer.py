@@ -52,7 +52,7 @@ class ClusterSnapshot(NamedTuple):
     took_s: float
 
 
-class _Seen(NamedTuple):
+class _TimedLook(NamedTuple):
     at: float
     statuses: list[MemberView]
     look: Look
@@ -67,7 +67,7 @@ class ClusterObserver:
         self._connect = connect
         self._clock = clock
         self._members: Members | None = None
-        self._looks: list[_Seen] = []
+        self._looks: list[_TimedLook] = []
 
     def refresh(self) -> ClusterSnapshot | Away:
         """Ask all instances. Returns Away instead of raising an error that they cause."""
@@ -84,7 +84,7 @@ class ClusterObserver:
         statuses = Answers(everyone.ask(STATUS, {}), ServiceStatus)
         silence.note(statuses)
         views = [MemberView(each.member, each.answer) for each in statuses.good]
-        now = _Seen(began, views, look(everyone, silence))
+        now = _TimedLook(began, views, look(everyone, silence))
         before = self._before(now)
         self._looks.append(now)
         compared = before is not None and before is not now
@@ -98,7 +98,7 @@ class ClusterObserver:
             took_s=self._clock() - began,
         )
 
-    def _before(self, now: _Seen) -> _Seen | None:
+    def _before(self, now: _TimedLook) -> _TimedLook | None:
         """The newest look that is old enough to be compared with this one."""
         old = [each for each in self._looks if now.at - each.at >= COMPARED_S]
         if old:
@@ -106,13 +106,13 @@ class ClusterObserver:
         return old[-1] if old else None
 
     def _compared(
-        self, before: _Seen, now: _Seen
+        self, before: _TimedLook, now: _TimedLook
     ) -> tuple[list[ClusterOrphan], list[ClusterFinding]]:
         orphans = cluster_orphans.agreed(before.look.orphans, now.look.orphans)
         return orphans, cluster.findings(before.statuses, now.statuses)
 
 
-def _rows(now: _Seen, orphans: list[ClusterOrphan], silence: Silence) -> list[InstanceRow]:
+def _rows(now: _TimedLook, orphans: list[ClusterOrphan], silence: Silence) -> list[InstanceRow]:
     rates = {
         each.member: sum(feed.quotes_per_s for feed in each.answer.feeds)
         for each in now.look.feeds.good

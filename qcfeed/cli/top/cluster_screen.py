@@ -1,37 +1,30 @@
-"""``qcfeed --cluster top``: the Textual application for all instances. All requests run in the thread of worker.py."""
+"""``qcfeed --cluster top``: the full-screen view of all instances. All requests run in the thread of worker.py."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rich.text import Text
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from qcfeed.cli.cluster_figures import figures
+from qcfeed.cli.top.application import BODY_HEIGHT, FullScreen, JobResult
 from qcfeed.cli.top.cluster_header import header
 from qcfeed.cli.top.cluster_observer import ClusterObserver, ClusterSnapshot, InstanceRow
 from qcfeed.cli.top.cluster_views import VIEWS
 from qcfeed.cli.top.header import Space
-from qcfeed.cli.top.listing import Listing
 from qcfeed.cli.top.observer import Away
 from qcfeed.cli.top.panes import Pane
-from qcfeed.cli.top.screen import BODY_HEIGHT, JobResult
 from qcfeed.cli.top.theme import DARK, Theme
 from qcfeed.cli.top.views import (
-    ASCII_ELLIPSIS,
-    ELLIPSIS,
     Arrangement,
     arranged,
     next_order,
     truncate,
 )
-from qcfeed.cli.top.worker import Worker
 from qcfeed.cli.ui.sparkline import BLOCKS
 
 KEYS: Mapping[str, tuple[str, str]] = {
@@ -61,11 +54,9 @@ HELP = (
 FOOTER = "Enter open  s sort  Space pause  ? help  q quit"
 
 
-class ClusterTop(App[None]):
+class ClusterTop(FullScreen):
     """The full-screen view of a cluster. ``every``: seconds between two refreshes."""
 
-    CSS_PATH = "top.tcss"
-    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key, action, about, priority=key in ("tab", "shift+tab", "ctrl+c"))
         for key, (action, about) in KEYS.items()
@@ -74,20 +65,15 @@ class ClusterTop(App[None]):
     def __init__(
         self, observer: ClusterObserver, *, every: float, blocks: str = BLOCKS, theme: Theme = DARK
     ) -> None:
-        super().__init__(ansi_color=True)
-        self.theme = theme.textual
-        self._colours = theme
-        self.fault: Exception | None = None
-        """An unexpected exception of the worker thread: the caller raises it after the screen is gone."""
-        self._ellipsis = ELLIPSIS if blocks == BLOCKS else ASCII_ELLIPSIS
-        self._list = Listing(self._ellipsis, theme)
+        super().__init__(
+            observer.refresh, every=every, cancel=lambda: None, blocks=blocks, theme=theme
+        )
         self._view = 0
         self._arrangements = [Arrangement() for _ in VIEWS]
         self._snapshot: ClusterSnapshot | None = None
         self._away: Away | None = None
-        self._answered_at = 0.0
+        self._answered_at = time.monotonic()
         self._paused = False
-        self._worker = Worker(observer.refresh, self._deliver, every=every, cancel=lambda: None)
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -96,24 +82,6 @@ class ClusterTop(App[None]):
         yield Static(id="empty", markup=False)
         yield Static(id="about", markup=False)
         yield Static(id="keys", markup=False)
-
-    def on_mount(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-        self._list.focus()
-        self._answered_at = time.monotonic()
-        self._worker.start()
-        self.draw()
-
-    async def on_unmount(self) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
-        await asyncio.to_thread(self._worker.stop)
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.draw)
-
-    def _deliver(self, value: object) -> None:
-        """Called in the worker thread; post_message is thread-safe."""
-        self.post_message(JobResult(value))
 
     def on_job_result(self, result: JobResult) -> None:
         match result.value:
@@ -174,16 +142,12 @@ class ClusterTop(App[None]):
         return arranged(VIEWS[self._view], lists[self._view], self._arrangement)
 
     def draw(self, *, to_top: bool = False) -> None:
-        """Draw everything. The cursor stays on its row, or goes to the first one with ``to_top``."""
         width, height = self.size
         space = Space(width, max(2, height - BODY_HEIGHT))
         away_s = time.monotonic() - self._answered_at
-        lines = [
-            Text(truncate(line.text, width, self._ellipsis), style=self._colours.style(line.colour))
-            for line in header(self._snapshot, self._away, away_s, space)
-        ]
+        lines = header(self._snapshot, self._away, away_s, space)
         rows = self._rows()
-        self.query_one("#head", Static).update(Text("\n").join(lines))
+        self.query_one("#head", Static).update(self._head(lines))
         self.query_one("#tabs", Static).update(self._tabs())
         self.query_one("#about", Static).update(self._about(len(rows)))
         self.query_one("#keys", Static).update(truncate(FOOTER, width, self._ellipsis))

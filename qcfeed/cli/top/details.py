@@ -12,7 +12,7 @@ from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.show import figures, stack_lines
 from qcfeed.cli.top.actions import PREVIEW
 from qcfeed.cli.top.observer import Observer
-from qcfeed.cli.ui.figures import FIGURES, Figure
+from qcfeed.cli.ui.figures import FIGURES, LabelledValue
 from qcfeed.cli.ui.table import Table, lay_out, lay_out_lines
 from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
@@ -77,7 +77,7 @@ def feed(control: Control, row: FeedStatus, table: Table[Any], width: int) -> De
 def all_columns(row: Any, table: Table[Any], width: int) -> list[str]:
     """Every column of a row, also those that the list does not show."""
     return _figures(
-        [Figure(column.title.lower(), column.text(row)) for column in table.columns], width
+        [LabelledValue(column.title.lower(), column.text(row)) for column in table.columns], width
     )
 
 
@@ -87,7 +87,7 @@ def finding(row: DiagnosisFinding, width: int, taken_at: str = "") -> Details:
     return Details(row.kind, [printable(target.retold(text)) for text, _ in lines], rule=row.rule)
 
 
-def _figures(several: list[Figure], width: int) -> list[str]:
+def _figures(several: list[LabelledValue], width: int) -> list[str]:
     return lay_out(FIGURES, several, width=width, header=False).lines
 
 

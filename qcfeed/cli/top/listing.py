@@ -17,7 +17,7 @@ FRAME = 3
 """Cells beside the columns: the scroll bar and a blank on each side."""
 
 
-class Listing(DataTable[Text]):
+class RowList(DataTable[Text]):
     """A list of rows with a cursor."""
 
     BINDINGS: ClassVar[

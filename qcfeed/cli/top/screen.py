@@ -1,59 +1,42 @@
-"""``qcfeed top``: the Textual application. It never blocks: all requests run in the thread of worker.py."""
+"""``qcfeed top``: the full-screen view. It never blocks: all requests run in the thread of worker.py."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import on
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from qcfeed.cli.top import details, keys
-from qcfeed.cli.top.actions import ActionResult, Plan, ScreenActions
+from qcfeed.cli.top.actions import ActionResult, ProposedAction, ScreenActions
+from qcfeed.cli.top.application import BODY_HEIGHT, FullScreen, JobResult
 from qcfeed.cli.top.details import Details
 from qcfeed.cli.top.header import Space, header
-from qcfeed.cli.top.listing import Listing
 from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, error_lines
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.theme import DARK, Theme
-from qcfeed.cli.top.views import ASCII_ELLIPSIS, ELLIPSIS, truncate, views
-from qcfeed.cli.top.worker import Worker
+from qcfeed.cli.top.views import views
 from qcfeed.cli.ui.sparkline import BLOCKS
 from qcfeed.errors import QcfeedError
 from qcfeed.observe.recent import LocationTrend
 
 PANE_MARGIN = 6
 """The width of a pane's frame, in cells."""
-BODY_HEIGHT = 10
-"""The lines to keep below the header: tabs, column titles and four rows, description, keys."""
 FROZEN_S = 86_400.0
 """Seconds between two refreshes of a file, which does not change."""
 NOTE_SECONDS = 4.0
 """How long the response to a key is shown."""
 
 
-class JobResult(Message):
-    """The result of a job of the worker thread: a value, or the exception that it raised."""
-
-    def __init__(self, value: object) -> None:
-        super().__init__()
-        self.value = value
-
-
-class Top(App[None]):
+class Top(FullScreen):
     """The full-screen view. ``every``: seconds between two refreshes; a file needs none."""
 
-    CSS_PATH = "top.tcss"
-    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(name, action, key.about, priority=name in keys.EVERYWHERE)
         for key in keys.KEYS
@@ -63,63 +46,40 @@ class Top(App[None]):
     def __init__(
         self, observer: Observer, *, every: float, blocks: str = BLOCKS, theme: Theme = DARK
     ) -> None:
-        super().__init__(ansi_color=True)
-        self.theme = theme.textual
-        self._colours = theme
-        self.state = State(views(blocks))
-        self.fault: Exception | None = None
-        """An unexpected exception of the worker thread: the caller raises it after the screen is gone."""
-        self._observer = observer
-        self._blocks = blocks
-        self._ellipsis = ELLIPSIS if blocks == BLOCKS else ASCII_ELLIPSIS
-        self._list = Listing(self._ellipsis, theme)
-        self._busy = False
-        self._note, self._noted_at = "", 0.0
-        self._worker = Worker(
+        super().__init__(
             lambda: observer.refresh(self.state.target),
-            self._deliver,
             every=every if observer.file is None else FROZEN_S,
             cancel=observer.close,
+            blocks=blocks,
+            theme=theme,
         )
+        self.state = State(views(blocks), answered_at=time.monotonic())
+        self._observer = observer
+        self._blocks = blocks
+        self._busy = False
+        self._note, self._noted_at = "", 0.0
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         yield Static(id="tabs", markup=False)
         yield self._list
         yield Static(id="empty", markup=False)
-        yield Input(id="filter", placeholder="words", compact=True)
+        field = Input(id="filter", placeholder="words", compact=True)
+        field.display = False
+        yield field
         yield Static(id="about", markup=False)
         yield Static(id="keys", markup=False)
 
-    def on_mount(self) -> None:
-        self.query_one("#filter").display = False
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-        self._list.focus()
-        self.state.answered_at = time.monotonic()
-        self._worker.start()
-        self.draw()
-
-    async def on_unmount(self) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
-        await asyncio.to_thread(self._worker.stop)
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.draw)
-
-    # ------------------------------------------------------------ results of the worker
-
-    def _deliver(self, value: object) -> None:
-        """Called in the worker thread; post_message is thread-safe."""
-        self.post_message(JobResult(value))
+    # ------------------------------------------------------------ results of the job thread
 
     def _run_job(
         self, job: Callable[[], object], note: str = "waiting for the service ..."
     ) -> None:
-        """Run a job in the worker, unless one is running: pressing a key twice runs it once."""
+        """Run a job in the job thread, unless one is running: pressing a key twice runs it once."""
         if not self._busy:
             self._busy = True
             self._show_note(note)
-            self._worker.do(job)
+            self._jobs.do(job)
 
     @on(JobResult)
     def take_result(self, result: JobResult) -> None:
@@ -139,17 +99,17 @@ class Top(App[None]):
 
     def _show_answer(self, answer: object) -> None:
         match answer:
-            case Plan() as plan:
+            case ProposedAction() as plan:
                 self._propose(plan)
             case ActionResult(title, lines, alarming):
                 self.push_screen(Pane(title, lines, alarming=alarming))
-                self._worker.refresh()
+                self._jobs.refresh()
             case Details() as found:
                 self._show(found)
             case QcfeedError() as error:
                 self.push_screen(Pane("error", list(error_lines(error)), alarming=True))
 
-    def _propose(self, plan: Plan) -> None:
+    def _propose(self, plan: ProposedAction) -> None:
         act = plan.act
         if act is None:
             self.push_screen(Pane("plan", [plan.question]))
@@ -204,7 +164,7 @@ class Top(App[None]):
         self._note = ""  # what was said is about the list before
         self._hide_filter()
         self.draw(to_top=True)
-        self._worker.refresh()
+        self._jobs.refresh()
 
     def action_sort(self) -> None:
         self.state.sort()
@@ -294,15 +254,10 @@ class Top(App[None]):
             self.set_timer(NOTE_SECONDS + 0.1, self._draw_about)
 
     def draw(self, *, to_top: bool = False) -> None:
-        """Draw everything. The cursor stays on its row, or goes to the first one with ``to_top``."""
         width, height = self.size
         state, space = self.state, Space(width, max(2, height - BODY_HEIGHT), self._blocks)
         lines = header(state.snapshot, state.away, time.monotonic() - state.answered_at, space)
-        styled = [
-            Text(truncate(line.text, width, self._ellipsis), style=self._colours.style(line.colour))
-            for line in lines
-        ]
-        self.query_one("#head", Static).update(Text("\n").join(styled))
+        self.query_one("#head", Static).update(self._head(lines))
         self.query_one("#tabs", Static).update(state.tabs(width))
         self.query_one("#keys", Static).update(keys.footer(width, live=self._observer.file is None))
         self._draw_about()

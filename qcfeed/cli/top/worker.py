@@ -1,4 +1,4 @@
-"""The worker thread of ``qcfeed top``: the control client is synchronous, and the screen must not block."""
+"""The job thread of ``qcfeed top``: the control client is synchronous, and the screen must not block."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from functools import partial
 Job = Callable[[], object]
 
 
-class Worker:
+class JobThread:
     """Runs jobs in a thread, one after the other, and in between runs ``refresh`` every few seconds.
 
-    What a job returns or raises goes to ``deliver``, which is called in the worker's thread. ``stop``
+    What a job returns or raises goes to ``deliver``, which is called in that thread. ``stop``
     waits until the thread has ended; ``cancel`` must make a running job end soon.
     """
 

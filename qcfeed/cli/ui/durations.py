@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import typer
 
@@ -17,3 +18,11 @@ def parse(text: str) -> float:
     if not 0.0 < seconds < float("inf"):
         raise typer.BadParameter(f"{text!r} is not a duration; for example 30s, 10m, 500ms")
     return seconds
+
+
+def option(*names: str, text: str) -> Any:
+    """The declaration of an option that takes a duration, for Annotated; ``text`` is its help.
+
+    ``names``: its names on the command line, by default that of the parameter.
+    """
+    return typer.Option(*names, parser=parse, metavar="DURATION", help=text)

@@ -17,7 +17,7 @@ LEAST_VALUE_WIDTH = 18
 """The narrowest the value column may get, in cells, before the terminal wraps the line itself."""
 
 
-class Figure(NamedTuple):
+class LabelledValue(NamedTuple):
     """One labelled value, and its colour on a terminal."""
 
     label: str
@@ -25,7 +25,7 @@ class Figure(NamedTuple):
     colour: str | None = None
 
 
-FIGURES: Table[Figure] = Table(
+FIGURES: Table[LabelledValue] = Table(
     (
         Column("item", "label"),
         Column("value", "text", least=LEAST_VALUE_WIDTH, colour=lambda f: f.colour),
@@ -43,7 +43,7 @@ _LEAVES: Table[tuple[str, Any]] = Table(
 
 
 def show_figures(
-    output: Format, figures: Sequence[Figure], *, raw: bytes, names: Sequence[str]
+    output: Format, figures: Sequence[LabelledValue], *, raw: bytes, names: Sequence[str]
 ) -> None:
     """Print figures on stdout in the format asked for.
 
@@ -60,7 +60,7 @@ def show_figures(
 def show_columns(output: Format, table: Table[Row], row: Row) -> None:
     """Print every column of one row, also those that its list does not show."""
     figures = [
-        Figure(column.title.lower(), column.text(row), column.style(row))
+        LabelledValue(column.title.lower(), column.text(row), column.style(row))
         for column in table.columns
     ]
     show_figures(output, figures, raw=msgspec.json.encode(row), names=[table.identity(row)])

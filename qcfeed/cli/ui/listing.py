@@ -61,7 +61,7 @@ FILTERS: Mapping[str, tuple[Any, Any]] = {
 """The options that select rows; a list has those that its rows have a value for."""
 
 
-class Listing(NamedTuple):
+class ListOptions(NamedTuple):
     """What was asked of a list. ``states``: the attributes of a row that ``state`` is compared with.
 
     ``latest``: the rows come in the order of time, and ``limit`` keeps the last ones.
@@ -83,10 +83,10 @@ class Listing(NamedTuple):
         return bool(self.sort_by or self.symbol or self.state or self.label)
 
 
-_current: ContextVar[Listing] = ContextVar("qcfeed_listing", default=Listing())  # noqa: B039
+_current: ContextVar[ListOptions] = ContextVar("qcfeed_listing", default=ListOptions())  # noqa: B039
 
 
-def current() -> Listing:
+def current() -> ListOptions:
     """The list that the command line asks for."""
     return _current.get()
 
@@ -97,7 +97,7 @@ def request_limit(limit: int) -> int:
 
 
 @contextlib.contextmanager
-def _listing(asked: Listing) -> Iterator[None]:
+def _listing(asked: ListOptions) -> Iterator[None]:
     token = _current.set(asked)
     try:
         yield
@@ -116,7 +116,7 @@ def listed(
     """``function`` with the options of a list, for Typer to read. Its own option of a name wins.
 
     ``filters``: of FILTERS. ``states``: attributes of a row that --state selects by. ``own_limit``: its
-    parameter ``limit`` is a number of rows, and may be this large. ``latest``: see Listing.
+    parameter ``limit`` is a number of rows, and may be this large. ``latest``: see ListOptions.
     """
     own = inspect.signature(function).parameters
     offered = {
@@ -136,7 +136,7 @@ def listed(
             asked["limit"] = given["limit"]
         if asked["jq"]:
             given[_format_of(given)] = _json_of(given)
-        listing = Listing(
+        listing = ListOptions(
             **{name: value for name, value in asked.items() if value is not None},
             states=states,
             latest=latest,
@@ -162,7 +162,7 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*, jq: str, **given: Any) -> None:
         if jq:
             given[_format_of(given)] = _json_of(given)
-        with _listing(Listing(jq=jq)):
+        with _listing(ListOptions(jq=jq)):
             function(**given)
 
     return _offering(wrapper, function, {"jq": (Jq, "")})
@@ -241,7 +241,7 @@ def narrowed(raw: bytes, numbers: Sequence[int], total: int) -> bytes:
     return raw
 
 
-def _matches(row: Any, asked: Listing) -> bool:
+def _matches(row: Any, asked: ListOptions) -> bool:
     symbols = {getattr(row, "symbol", None), *(getattr(row, "symbols", None) or ())}
     labels = getattr(row, "labels", None) or {}
     words = {word for name in asked.states for word in _words(getattr(row, name, None))}

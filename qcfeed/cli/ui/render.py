@@ -17,7 +17,7 @@ from typing import TextIO
 from qcfeed.cli.context import Format, say
 from qcfeed.cli.ui import jq, listing, pager
 from qcfeed.cli.ui.formats import printable, printable_json, printable_lines
-from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines, styled
+from qcfeed.cli.ui.table import LabelledLine, Row, Table, lay_out, lay_out_lines, styled
 from qcfeed.streams import discard, write_message
 
 PROSE_WIDTH = 100
@@ -89,7 +89,7 @@ def draw(
         say(f"terminal too narrow for {', '.join(laid.hidden)}: use -o wide")
 
 
-def lines(rendered: Iterable[Line], stream: TextIO | None = None) -> None:
+def lines(rendered: Iterable[LabelledLine], stream: TextIO | None = None) -> None:
     """Print labelled lines; a terminal gets them wrapped, and without lines of rank above 0 that do
     not fit its height."""
     stream = stream or sys.stdout
@@ -101,7 +101,7 @@ def lines(rendered: Iterable[Line], stream: TextIO | None = None) -> None:
 
 
 def _styled(
-    rendered: Iterable[Line], width: int | None, height: int | None, *, colour: bool
+    rendered: Iterable[LabelledLine], width: int | None, height: int | None, *, colour: bool
 ) -> list[str]:
     return [
         styled(text, style if colour else None)
@@ -209,7 +209,7 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 
 
 @contextmanager
-def live_lines() -> Iterator[Callable[[Iterable[Line]], None]]:
+def live_lines() -> Iterator[Callable[[Iterable[LabelledLine]], None]]:
     """``live`` for labelled lines."""
     with _in_place() as (size, update):
         yield lambda rendered: update(_styled(rendered, *size(), colour=coloured(sys.stdout)))

@@ -217,7 +217,7 @@ def cell_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-class Line(NamedTuple):
+class LabelledLine(NamedTuple):
     """A line of text with a label in front; the first of a list is a heading, without its label.
 
     ``colour`` is the colour of the whole line, or ``bold``. ``whole``: never wrapped, for example a
@@ -239,7 +239,7 @@ StyledLine = tuple[str, str | None]
 
 
 def lay_out_lines(
-    lines: Iterable[Line], width: int | None, height: int | None = None
+    lines: Iterable[LabelledLine], width: int | None, height: int | None = None
 ) -> list[StyledLine]:
     """The lines with their labels, wrapped to ``width`` cells and cut to ``height`` lines, if given.
 
@@ -269,7 +269,7 @@ def drop_by_rank(
     return kept
 
 
-def _lay_out(line: Line, width: int | None, label_width: int) -> list[StyledLine]:
+def _lay_out(line: LabelledLine, width: int | None, label_width: int) -> list[StyledLine]:
     label = f"  {line.label:<{label_width}}" if label_width else ""
     indent = max(len(label), 2)
     if width is None or line.whole:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from qcfeed.control.handlers.queries import outcome_of, page
-from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, Read
+from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, ReadRoute
 from qcfeed.control.task_source import TaskSource
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.model.ended_tasks import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
 
 
-def reads(source: TaskSource) -> list[Read[Any]]:
+def reads(source: TaskSource) -> list[ReadRoute[Any]]:
     """The routes TASKS_ENDED and TASKS_FAILURES over ``source``."""
 
     def ended(query: EndedQuery) -> TasksEnded:
@@ -23,6 +23,6 @@ def reads(source: TaskSource) -> list[Read[Any]]:
         return source.failures(Filter(site=query.site), page(query.limit))
 
     return [
-        Read(TASKS_ENDED, EndedQuery, ended),
-        Read(TASKS_FAILURES, FailuresQuery, failures),
+        ReadRoute(TASKS_ENDED, EndedQuery, ended),
+        ReadRoute(TASKS_FAILURES, FailuresQuery, failures),
     ]

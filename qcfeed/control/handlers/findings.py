@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
+from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, ReadRoute, Route
 from qcfeed.diagnostics import leak_rules, rules
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.locations import site_option
@@ -29,10 +29,10 @@ NEXT_COMMANDS = {
 
 def routes(sampler: DiagnosticsSampler) -> list[Route]:
     """The route TASKS_FINDINGS over the observations of ``sampler``."""
-    return [Read(TASKS_FINDINGS, NoQuery, _View(sampler).findings)]
+    return [ReadRoute(TASKS_FINDINGS, NoQuery, _FindingsHandler(sampler).findings)]
 
 
-class _View:
+class _FindingsHandler:
     def __init__(self, sampler: DiagnosticsSampler) -> None:
         self._sampler = sampler
 

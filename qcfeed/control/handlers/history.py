@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from qcfeed import rfc3339
-from qcfeed.control.routes import HISTORY, Read, Route
+from qcfeed.control.routes import HISTORY, ReadRoute, Route
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics import memory
 from qcfeed.metrics.growth_answer import history_point
@@ -16,10 +16,10 @@ from qcfeed.model import history as answers
 
 def routes(recent: RecentHistory, sampler: DiagnosticsSampler) -> list[Route]:
     """The route HISTORY over ``recent`` and the sampler's history."""
-    return [Read(HISTORY, answers.HistoryQuery, _View(recent, sampler).history)]
+    return [ReadRoute(HISTORY, answers.HistoryQuery, _HistoryHandler(recent, sampler).history)]
 
 
-class _View:
+class _HistoryHandler:
     def __init__(self, recent: RecentHistory, sampler: DiagnosticsSampler) -> None:
         self._recent = recent
         self._sampler = sampler

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
-from qcfeed.control.routes import MEMORY, MEMORY_TRACE, Action, NoQuery, Read, Route
+from qcfeed.control.routes import MEMORY, MEMORY_TRACE, ActionRoute, NoQuery, ReadRoute, Route
 from qcfeed.diagnostics import allocations, memory_report
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.memory_report import MemoryReport, Stores
@@ -37,8 +37,8 @@ def routes(ledger: Ledger, stores: Stores | None = None) -> list[Route]:
     """The routes MEMORY and MEMORY_TRACE. ``stores``: where the program keeps data, from any thread."""
     handlers = _Handlers(ledger, stores)
     return [
-        Read(MEMORY, NoQuery, handlers.look),
-        Action(MEMORY_TRACE, "memory trace", TraceRequest, handlers.trace),
+        ReadRoute(MEMORY, NoQuery, handlers.look),
+        ActionRoute(MEMORY_TRACE, "memory trace", TraceRequest, handlers.trace),
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from qcfeed.control import audit
 from qcfeed.control.handlers.queries import PAGE, page, task_filter, within
-from qcfeed.control.routes import ORPHANS, REAP, Action, Read, Route
+from qcfeed.control.routes import ORPHANS, REAP, ActionRoute, ReadRoute, Route
 from qcfeed.diagnostics import orphans, reaper, snapshot, waits
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained, spare_list
@@ -55,14 +55,14 @@ def routes(
     remove_further: Callable[[], Awaitable[int]] | None,
 ) -> list[Route]:
     """The routes ORPHANS and REAP over ``ledger``; for the arguments see tasks.routes."""
-    views = _Views(ledger, watch, grace, further_orphans, remove_further)
+    views = _OrphanHandlers(ledger, watch, grace, further_orphans, remove_further)
     return [
-        Read(ORPHANS, OrphansQuery, views.orphans),
-        Action(REAP, "orphans.reap", ReapRequest, views.reap),
+        ReadRoute(ORPHANS, OrphansQuery, views.orphans),
+        ActionRoute(REAP, "orphans.reap", ReapRequest, views.reap),
     ]
 
 
-class _Views:
+class _OrphanHandlers:
     def __init__(
         self,
         ledger: Ledger,

@@ -32,10 +32,10 @@ class ProgramHandlers:
 
     def table(self) -> list[routes.Route]:
         return [
-            routes.Read(routes.PROCESS, routes.NoQuery, self.process),
-            routes.Read(routes.STATUS, routes.NoQuery, _no_feeds),
-            routes.Read(routes.FEEDS, routes.NoQuery, _no_feeds),
-            routes.Action(
+            routes.ReadRoute(routes.PROCESS, routes.NoQuery, self.process),
+            routes.ReadRoute(routes.STATUS, routes.NoQuery, _no_feeds),
+            routes.ReadRoute(routes.FEEDS, routes.NoQuery, _no_feeds),
+            routes.ActionRoute(
                 routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, _nothing_to_cancel
             ),
         ]

@@ -14,7 +14,7 @@ from qcfeed import rfc3339
 from qcfeed.control import redact
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.recent_log import LogEntry, RecentLog
-from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, Read, Route
+from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, ReadRoute, Route
 from qcfeed.errors import UsageError
 from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.report import (
@@ -40,18 +40,18 @@ def routes(
     metrics: Callable[[], bytes] | None = None,
 ) -> list[Route]:
     """The route AUDIT, and those of LOG, CONFIG and METRICS for which the process has something to report."""
-    view = _View(audit, log, config, metrics)
-    found: list[Route] = [Read(AUDIT, LinesQuery, view.audit, redacted=True)]
+    view = _ReportHandlers(audit, log, config, metrics)
+    found: list[Route] = [ReadRoute(AUDIT, LinesQuery, view.audit, redacted=True)]
     if log is not None:
-        found.append(Read(LOG, LinesQuery, view.log, redacted=True))
+        found.append(ReadRoute(LOG, LinesQuery, view.log, redacted=True))
     if is_dataclass(config):
-        found.append(Read(CONFIG, NoQuery, view.config, redacted=True))
+        found.append(ReadRoute(CONFIG, NoQuery, view.config, redacted=True))
     if metrics is not None:
-        found.append(Read(METRICS, NoQuery, view.metrics))
+        found.append(ReadRoute(METRICS, NoQuery, view.metrics))
     return found
 
 
-class _View:
+class _ReportHandlers:
     def __init__(
         self,
         audit: AuditLog,

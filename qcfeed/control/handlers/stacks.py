@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcfeed.control.routes import STACKS, NoQuery, Read, Route
+from qcfeed.control.routes import STACKS, NoQuery, ReadRoute, Route
 from qcfeed.diagnostics import stacks, wait_rules
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
@@ -19,7 +19,7 @@ def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
         threads = [_thread(thread, ledger, watch.thread) for thread in stacks.threads()]
         return Stacks(threads=sorted(threads, key=lambda thread: not thread.watched))
 
-    return [Read(STACKS, NoQuery, show)]
+    return [ReadRoute(STACKS, NoQuery, show)]
 
 
 def _thread(thread: stacks.CapturedStack, ledger: Ledger, watched: int) -> ThreadStack:

@@ -19,7 +19,7 @@ import msgspec
 from qcfeed.control import audit
 from qcfeed.control.handlers.queries import PAGE, serials_of, task_filter, within
 from qcfeed.control.one_task import frames
-from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN, Action, Read
+from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN, ActionRoute, ReadRoute
 from qcfeed.control.task_source import Candidate, TaskSource
 from qcfeed.diagnostics import reaper, stacks
 from qcfeed.diagnostics.filters import Filter
@@ -47,7 +47,7 @@ STACKS = 20
 CONTROL_PLANE = short_path(str(Path(__file__).parents[1])) + "/"
 
 
-def reads(source: TaskSource) -> list[Read[Any]]:
+def reads(source: TaskSource) -> list[ReadRoute[Any]]:
     """The route TASKS_CANCEL_PLAN over ``source``: what cancelling would do; in a file, what it would have done."""
 
     def plan(query: CancelPlanQuery) -> CancelPlan:
@@ -66,13 +66,15 @@ def reads(source: TaskSource) -> list[Read[Any]]:
             gone_serials=chosen.gone,
         )
 
-    return [Read(TASKS_CANCEL_PLAN, CancelPlanQuery, plan)]
+    return [ReadRoute(TASKS_CANCEL_PLAN, CancelPlanQuery, plan)]
 
 
-def actions(source: TaskSource, watch: LoopWatch) -> list[Action[Any]]:
+def actions(source: TaskSource, watch: LoopWatch) -> list[ActionRoute[Any]]:
     """The route TASKS_CANCEL over the live tasks."""
     return [
-        Action(TASKS_CANCEL, "tasks.cancel", CancelTasksRequest, _Canceller(source, watch).cancel)
+        ActionRoute(
+            TASKS_CANCEL, "tasks.cancel", CancelTasksRequest, _Canceller(source, watch).cancel
+        )
     ]
 
 

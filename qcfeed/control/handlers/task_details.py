@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qcfeed.control.handlers.queries import page, task_filter
-from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_BY_OBJECT, TASKS_SHOW, TASKS_TREE, Read
+from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_BY_OBJECT, TASKS_SHOW, TASKS_TREE, ReadRoute
 from qcfeed.control.task_source import TaskSource
 from qcfeed.diagnostics import awaiters
 from qcfeed.model.task_details import (
@@ -20,18 +20,18 @@ from qcfeed.model.task_details import (
 from qcfeed.model.task_objects import ObjectQuery, TasksByObject
 
 
-def reads(source: TaskSource) -> list[Read[Any]]:
+def reads(source: TaskSource) -> list[ReadRoute[Any]]:
     """The routes TASKS_BY_LABEL, TASKS_BY_OBJECT, TASKS_SHOW and TASKS_TREE over ``source``."""
-    views = _Views(source)
+    views = _TaskDetailHandlers(source)
     return [
-        Read(TASKS_BY_LABEL, LabelQuery, views.by_label),
-        Read(TASKS_BY_OBJECT, ObjectQuery, views.by_object),
-        Read(TASKS_SHOW, SerialQuery, views.show),
-        Read(TASKS_TREE, TreeQuery, views.tree),
+        ReadRoute(TASKS_BY_LABEL, LabelQuery, views.by_label),
+        ReadRoute(TASKS_BY_OBJECT, ObjectQuery, views.by_object),
+        ReadRoute(TASKS_SHOW, SerialQuery, views.show),
+        ReadRoute(TASKS_TREE, TreeQuery, views.tree),
     ]
 
 
-class _Views:
+class _TaskDetailHandlers:
     def __init__(self, source: TaskSource) -> None:
         self._source = source
 

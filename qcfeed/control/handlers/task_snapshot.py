@@ -11,7 +11,7 @@ import msgspec
 
 from qcfeed.control.handlers.queries import PAGE, page, task_filter
 from qcfeed.control.one_task import add_stacks, describe
-from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
+from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, ReadRoute, Route
 from qcfeed.control.task_source import TaskSource
 from qcfeed.diagnostics import profile, snapshot
 from qcfeed.diagnostics.ledger import Ledger
@@ -32,19 +32,19 @@ from qcfeed.model.tasks import ByLocationQuery
 
 def routes(ledger: Ledger, source: TaskSource) -> list[Route]:
     """The route TASKS_SNAPSHOT over ``ledger``, and ``source``, which reads it."""
-    return [Read(TASKS_SNAPSHOT, SnapshotQuery, _View(ledger, source).snapshot)]
+    return [ReadRoute(TASKS_SNAPSHOT, SnapshotQuery, _SnapshotHandler(ledger, source).snapshot)]
 
 
-def reads(source: TaskSource) -> list[Read[Any]]:
+def reads(source: TaskSource) -> list[ReadRoute[Any]]:
     """The route TASKS_PROFILE over ``source``. Cost: that of the filter, and 10 ms for the sample or 5 us per live task."""
 
     def show(query: ProfileQuery) -> TasksProfile:
         return _profile(source.profile(task_filter(query), exact=query.exact))
 
-    return [Read(TASKS_PROFILE, ProfileQuery, show)]
+    return [ReadRoute(TASKS_PROFILE, ProfileQuery, show)]
 
 
-class _View:
+class _SnapshotHandler:
     def __init__(self, ledger: Ledger, source: TaskSource) -> None:
         self._ledger = ledger
         self._source = source

@@ -16,7 +16,7 @@ from qcfeed.control.handlers import (
 from qcfeed.control.handlers.grouping import grouped
 from qcfeed.control.handlers.queries import page, task_filter, within
 from qcfeed.control.live_tasks import LiveTasks
-from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION, Read, Route
+from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION, ReadRoute, Route
 from qcfeed.control.task_source import TaskSource
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
@@ -54,12 +54,12 @@ def routes(
     ]
 
 
-def task_reads(source: TaskSource) -> list[Read[Any]]:
+def task_reads(source: TaskSource) -> list[ReadRoute[Any]]:
     """The reads that a running program answers, and a saved file too."""
-    views = _Views(source)
+    views = _TaskHandlers(source)
     return [
-        Read(TASKS, TasksQuery, views.tasks),
-        Read(TASKS_BY_LOCATION, ByLocationQuery, views.by_location),
+        ReadRoute(TASKS, TasksQuery, views.tasks),
+        ReadRoute(TASKS_BY_LOCATION, ByLocationQuery, views.by_location),
         *task_details.reads(source),
         *task_snapshot.reads(source),
         *task_cancel.reads(source),
@@ -67,7 +67,7 @@ def task_reads(source: TaskSource) -> list[Read[Any]]:
     ]
 
 
-class _Views:
+class _TaskHandlers:
     def __init__(self, source: TaskSource) -> None:
         self._source = source
 

@@ -14,7 +14,7 @@ import pytest
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient
 from qcfeed.control.handlers import tasks
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import Route
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.ledger import Ledger
@@ -103,7 +103,7 @@ class Plane:
         self.audit = audit
 
     def client(self, timeout: float = 10.0) -> ControlClient:
-        return ControlClient(Address(socket=self.server.socket), timeout=timeout)
+        return ControlClient(ControlAddress(socket=self.server.socket), timeout=timeout)
 
     def lines(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line) for line in self.audit.path.read_bytes().splitlines()]

@@ -20,7 +20,7 @@ import pytest
 from qcfeed.control import client as client_module
 from qcfeed.control import paths, server
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import (
     AmbiguousInstanceError,
@@ -55,7 +55,7 @@ def rude(path: Path, peer: Peer, timeout: float = 10.0) -> Iterator[ControlClien
         thread = threading.Thread(target=run)
         thread.start()
         try:
-            yield ControlClient(Address(socket=path), timeout=timeout)
+            yield ControlClient(ControlAddress(socket=path), timeout=timeout)
         finally:
             over.set()
             thread.join(PATIENCE)
@@ -100,7 +100,7 @@ def test_a_server_that_does_not_accept(tmp_path):
                 waiting.connect(str(path))
         begun = time.monotonic()
         with pytest.raises(TimedOutError):
-            ControlClient(Address(socket=path), timeout=0.5).fetch(TASKS)
+            ControlClient(ControlAddress(socket=path), timeout=0.5).fetch(TASKS)
         assert time.monotonic() - begun < PATIENCE, "it would never have accepted"
 
 
@@ -225,7 +225,7 @@ def test_every_error_has_the_same_type_and_text_in_the_client(tmp_path, code, ki
 
 def test_a_refused_connection_is_unreachable(tmp_path):
     with pytest.raises(UnreachableError) as raised:
-        ControlClient(Address(socket=tmp_path / "none.sock"), timeout=1).fetch(TASKS)
+        ControlClient(ControlAddress(socket=tmp_path / "none.sock"), timeout=1).fetch(TASKS)
     assert "qcfeed serve" in raised.value.hint
     assert f"ls {tmp_path}" in raised.value.hint
 
@@ -233,7 +233,7 @@ def test_a_refused_connection_is_unreachable(tmp_path):
 def test_a_port_without_a_listener_is_unreachable():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        address = Address(port=bound.getsockname()[1])
+        address = ControlAddress(port=bound.getsockname()[1])
         with pytest.raises(UnreachableError, match="refused"):
             ControlClient(address, timeout=1).fetch(TASKS)
 
@@ -251,11 +251,11 @@ VICTIM = """
 import os, sys
 from pathlib import Path
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import NotAllowedError
 os.setgroups([]); os.setgid(65533); os.setuid(65533)
 try:
-    ControlClient(Address(socket=Path(sys.argv[1])), timeout=60).fetch("/v1/tasks")
+    ControlClient(ControlAddress(socket=Path(sys.argv[1])), timeout=60).fetch("/v1/tasks")
 except NotAllowedError as error:
     print(error.message)
 """
@@ -368,7 +368,7 @@ def test_an_abort_ends_the_request_under_way_and_every_later_one(tmp_path: Path)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
-        client = ControlClient(Address(socket=path), timeout=PATIENCE)
+        client = ControlClient(ControlAddress(socket=path), timeout=PATIENCE)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             asking = pool.submit(client.fetch, TASKS)
             with silent.accept()[0] as accepted:

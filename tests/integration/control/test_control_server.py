@@ -20,8 +20,8 @@ import pytest
 from qcfeed.control import actions
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient, ServiceBugError
-from qcfeed.control.paths import Address
-from qcfeed.control.routes import REAP, TASKS, TASKS_BY_LOCATION, Action, NoQuery, Read
+from qcfeed.control.paths import ControlAddress
+from qcfeed.control.routes import REAP, TASKS, TASKS_BY_LOCATION, ActionRoute, NoQuery, ReadRoute
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import (
     ConfigError,
@@ -154,12 +154,12 @@ NOBODY = """
 import os, sys
 from pathlib import Path
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import TASKS
 from qcfeed.errors import NotAllowedError
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
-    ControlClient(Address(socket=Path(sys.argv[1])), timeout=60).fetch(TASKS)
+    ControlClient(ControlAddress(socket=Path(sys.argv[1])), timeout=60).fetch(TASKS)
 except NotAllowedError as error:
     print(error.message)
 """
@@ -260,7 +260,7 @@ def test_tcp_refusals(tcp, wrong):
 def test_tcp_action_is_audited_as_the_tokens(tmp_path, serve):
     plane = serve(listen=("127.0.0.1", 0))
     token = (plane.directory / "control.token").read_text().strip()
-    client = ControlClient(Address(port=plane.server.port, token=token), timeout=PATIENCE)
+    client = ControlClient(ControlAddress(port=plane.server.port, token=token), timeout=PATIENCE)
     client.post(REAP, ReapRequest(), Reaped)
     assert plane.lines()[0]["who"] == {"via": "token"}
 
@@ -325,7 +325,9 @@ def test_errors_keep_their_meaning(serve):
     def broken(_):
         raise ZeroDivisionError("a bug")
 
-    plane = serve(routes=[Read("/yes", NoQuery, needs_yes), Read("/bug", NoQuery, broken)])
+    plane = serve(
+        routes=[ReadRoute("/yes", NoQuery, needs_yes), ReadRoute("/bug", NoQuery, broken)]
+    )
     with pytest.raises(NeedsConfirmationError, match="AAPL has 3 subscribers") as raised:
         plane.client().fetch("/yes")
     assert raised.value.hint == "add --yes"
@@ -368,7 +370,7 @@ def test_a_slow_read_holds_up_no_other(serve):
         return Answer()
 
     plane = serve(
-        routes=[Read("/slow", NoQuery, slow), Read("/quick", NoQuery, lambda _: Answer())]
+        routes=[ReadRoute("/slow", NoQuery, slow), ReadRoute("/quick", NoQuery, lambda _: Answer())]
     )
     slow_one = threading.Thread(target=plane.client().fetch, args=("/slow",))
     slow_one.start()
@@ -408,7 +410,7 @@ def test_a_reap_is_audited(serve, watched):
 
 
 def action(handle, query=NoQuery):
-    return [Action("/act", "act", query, handle)]
+    return [ActionRoute("/act", "act", query, handle)]
 
 
 def test_a_failed_action_is_audited(serve):

@@ -10,7 +10,7 @@ import time
 import msgspec
 import pytest
 
-from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
+from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, ActionRoute, NoQuery
 from qcfeed.errors import TimedOutError, UnreachableError
 from qcfeed.model.answer import Answer
 from qcfeed.model.orphans import Reaped, ReapRequest
@@ -53,7 +53,7 @@ def test_an_action_that_was_given_up_never_begins(serve, watched):
         began.append(True)
         return Answer()
 
-    plane = serve(routes=[Action("/act", "act", NoQuery, handle)], action_grace=0.1)
+    plane = serve(routes=[ActionRoute("/act", "act", NoQuery, handle)], action_grace=0.1)
     watched.block()
     with pytest.raises(TimedOutError, match="act was not begun"):
         plane.client().post("/act", NoQuery(), Answer)

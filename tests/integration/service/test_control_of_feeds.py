@@ -12,7 +12,7 @@ import pytest
 
 from qcfeed.control import routes
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.model.feeds import (
     CancelFeedsRequest,
@@ -36,7 +36,7 @@ class Operator:
 
     def __init__(self, running: Running) -> None:
         socket = Path(running.service.listening.control)
-        self._client = ControlClient(Address(socket=socket), timeout=PATIENCE)
+        self._client = ControlClient(ControlAddress(socket=socket), timeout=PATIENCE)
 
     async def status(self) -> ServiceStatus:
         return await asyncio.to_thread(self._client.get, routes.STATUS, ServiceStatus)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
 from qcfeed.errors import NeedsConfirmationError, UsageError
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscribers
@@ -24,14 +24,14 @@ from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 async def ask(running: Running, **which: object) -> Subscribers:
     client = ControlClient(
-        Address(socket=Path(running.service.listening.control)), timeout=PATIENCE
+        ControlAddress(socket=Path(running.service.listening.control)), timeout=PATIENCE
     )
     return await asyncio.to_thread(client.get, SUBSCRIBERS, Subscribers, **which)
 
 
 async def kick(running: Running, *ids: int, force: bool = True) -> Kicked:
     client = ControlClient(
-        Address(socket=Path(running.service.listening.control)), timeout=PATIENCE
+        ControlAddress(socket=Path(running.service.listening.control)), timeout=PATIENCE
     )
     request = KickRequest(ids=list(ids), force=force)
     return await asyncio.to_thread(client.post, SUBSCRIBERS_KICK, request, Kicked)

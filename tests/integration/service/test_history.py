@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import HISTORY
 from qcfeed.model.history import History
 from tests.support.patience import PATIENCE
@@ -18,7 +18,9 @@ async def test_the_service_remembers_its_memory_tasks_and_subscriptions(running:
     await until(lambda: service.recent.points(0.0), "a first point")
     async with await running.stream("AAPL", "MSFT"):
         service.sampler.sample(asyncio.get_running_loop().time())
-        client = ControlClient(Address(socket=Path(service.listening.control)), timeout=PATIENCE)
+        client = ControlClient(
+            ControlAddress(socket=Path(service.listening.control)), timeout=PATIENCE
+        )
         told = await asyncio.to_thread(client.get, HISTORY, History)
     last = told.points[-1]
     assert len(told.points) >= 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.control.routes import MEMORY
 from qcfeed.model.memory import MemoryKind, MemoryPart, MemoryUse
 from tests.integration.service.conftest import Start
@@ -20,7 +20,7 @@ from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 async def stores(running: Running) -> dict[str, MemoryPart]:
     client = ControlClient(
-        Address(socket=Path(running.service.listening.control)), timeout=PATIENCE
+        ControlAddress(socket=Path(running.service.listening.control)), timeout=PATIENCE
     )
     answer = await asyncio.to_thread(client.get, MEMORY, MemoryUse)
     return {part.name: part for part in answer.parts if part.kind is MemoryKind.STORE}

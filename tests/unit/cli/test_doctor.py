@@ -19,7 +19,7 @@ from qcfeed import __version__
 from qcfeed.cli.doctor import CHECKS
 from qcfeed.config import loading
 from qcfeed.control import paths
-from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
+from qcfeed.control.routes import PROCESS, STATUS, NoQuery, ReadRoute
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import memory
 from qcfeed.model.status import Bands, Listening, Memory, ProgramStatus, ServiceStatus, TlsListening
@@ -63,7 +63,7 @@ def doctor(qcfeed_: Command, watched: Watched) -> Callable[..., Any]:
 
     async def ask(name: str, answer: ServiceStatus | ProgramStatus) -> dict[str, str]:
         path = STATUS if isinstance(answer, ServiceStatus) else PROCESS
-        watched.serve("asked", routes=[Read(path, NoQuery, lambda _: answer)])
+        watched.serve("asked", routes=[ReadRoute(path, NoQuery, lambda _: answer)])
         left = await asyncio.to_thread(qcfeed_, "doctor", "-o", "json")
         found = check(left, name)
         assert (left.status == ExitStatus.FINDINGS) == ('"failed"' in left.out.partition("]")[0])
@@ -210,7 +210,7 @@ async def test_clock_skew_fails_the_check(
 
 
 async def test_a_loop_that_is_stuck(qcfeed_: Command, watched: Watched) -> None:
-    watched.serve("stuck", routes=[Read(STATUS, NoQuery, lambda _: status())])
+    watched.serve("stuck", routes=[ReadRoute(STATUS, NoQuery, lambda _: status())])
     time.sleep(1.2)  # noqa: ASYNC251 - that is the fault; and the command runs in this thread too
     said = check(qcfeed_("doctor", "-o", "json"), "service")
     assert said["outcome"] == "failed"

@@ -30,8 +30,10 @@ class Feeds:
 
     def routes(self) -> list[routes.Route]:
         return [
-            routes.Read(routes.FEEDS, routes.NoQuery, self.list),
-            routes.Action(routes.FEEDS_CANCEL, "feeds.cancel", CancelFeedsRequest, self.cancel),
+            routes.ReadRoute(routes.FEEDS, routes.NoQuery, self.list),
+            routes.ActionRoute(
+                routes.FEEDS_CANCEL, "feeds.cancel", CancelFeedsRequest, self.cancel
+            ),
         ]
 
     def list(self, _: routes.NoQuery) -> FeedsAnswer:

@@ -187,7 +187,7 @@ async def test_status_of_a_program_exits_with_1(watched, qcfeed_) -> None:
         totals=TaskTotals(live=5, incomplete=[REASON]),
     )  # fmt: skip
     program = sound
-    watched.serve(routes=[routes.Read(routes.PROCESS, routes.NoQuery, lambda _: program)])
+    watched.serve(routes=[routes.ReadRoute(routes.PROCESS, routes.NoQuery, lambda _: program)])
     left = await asyncio.to_thread(qcfeed_, "status")
     assert left.status == ExitStatus.FINDINGS
     assert f"finding: {REASON}\n  next: {PAGE}\n" in left.err

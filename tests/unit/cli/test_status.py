@@ -62,7 +62,7 @@ def test_an_upstream_without_subscribers_may_be_down() -> None:
 
 async def test_the_screen_and_its_exit_status(watched, qcfeed_) -> None:
     current = status()
-    watched.serve(routes=[routes.Read(routes.STATUS, routes.NoQuery, lambda _: current)])
+    watched.serve(routes=[routes.ReadRoute(routes.STATUS, routes.NoQuery, lambda _: current)])
     left = await asyncio.to_thread(qcfeed_, "status")
     assert (left.status, left.err) == (ExitStatus.OK, "")
     assert "memory         1.0 GiB of 16.0 GiB, 6% (cgroup v2)\n" in left.out

@@ -35,8 +35,8 @@ class Service:
 
     def routes(self) -> list[routes.Route]:
         return [
-            routes.Read(routes.SUBSCRIBERS, SubscribersQuery, self.list),
-            routes.Action(routes.SUBSCRIBERS_KICK, "kick", KickRequest, self.kick),
+            routes.ReadRoute(routes.SUBSCRIBERS, SubscribersQuery, self.list),
+            routes.ActionRoute(routes.SUBSCRIBERS_KICK, "kick", KickRequest, self.kick),
         ]
 
     def list(self, query: SubscribersQuery) -> Subscribers:

@@ -10,7 +10,7 @@ import pytest
 
 from qcfeed.control.actions import CANCEL_GRACE, LONGEST, Actions
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.control.routes import Action
+from qcfeed.control.routes import ActionRoute
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError
 from qcfeed.model.answer import Answer
@@ -36,7 +36,7 @@ async def takes(seconds: float, asked: float, log: Path) -> tuple[float, BaseExc
         return Answer()
 
     actions = Actions(loop, LoopWatch(), AuditLog(log), grace=GRACE)
-    action = Action("/act", "act", Request, handle)
+    action = ActionRoute("/act", "act", Request, handle)
     try:
         await actions.carry_out(action, Request(asked), Caller(via="test"))
     except TimedOutError as error:
@@ -89,7 +89,7 @@ def test_a_caller_is_told_when_an_action_does_not_heed_its_cancellation(tmp_path
             return Answer()
 
         actions = Actions(loop, LoopWatch(), AuditLog(tmp_path / "audit.jsonl"), grace=GRACE)
-        action = Action("/act", "act", Request, deaf)
+        action = ActionRoute("/act", "act", Request, deaf)
         with pytest.raises(TimedOutError) as raised:
             await actions.carry_out(action, Request(5.0), Caller(via="test"))
         told_at = loop.time() - began

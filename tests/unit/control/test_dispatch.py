@@ -11,7 +11,7 @@ from qcfeed import errors
 from qcfeed.control import dispatch
 from qcfeed.control.actions import Actions
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.control.routes import Action, NoQuery, Read
+from qcfeed.control.routes import ActionRoute, NoQuery, ReadRoute
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.model.answer import Answer, ErrorAnswer
 from qcfeed.net.descriptors import Reserve
@@ -51,7 +51,7 @@ def echo(query: Query) -> Echo:
     return Echo(said=(query.word.upper() if query.loud else query.word) * query.times)
 
 
-READ = Read("/x", Query, echo)
+READ = ReadRoute("/x", Query, echo)
 
 
 async def test_parameters_are_converted(ask):
@@ -74,7 +74,7 @@ async def test_an_action(ask):
     async def handle(query: Query) -> Echo:
         return echo(query)
 
-    act = Action("/x", "echo", Query, handle)
+    act = ActionRoute("/x", "echo", Query, handle)
     status, answer = await ask(act, "POST", body=b'{"word":"ab"}')
     assert (status, answer["said"]) == (200, "ab")
     assert (await ask(act, "GET"))[0] == 404
@@ -89,7 +89,7 @@ async def test_a_read_that_takes_too_long_times_out(ask, monkeypatch):
         over.wait(PATIENCE)
         return Answer()
 
-    status, answer = await ask(Read("/x", NoQuery, slow))
+    status, answer = await ask(ReadRoute("/x", NoQuery, slow))
     over.set()
     assert (status, answer["code"]) == (504, "timed_out")
 
@@ -99,7 +99,7 @@ async def test_a_bug_is_logged_and_reported_to_the_caller(ask, caplog):
         return 1 / 0
 
     with caplog.at_level(logging.ERROR):
-        status, answer = await ask(Read("/x", NoQuery, broken))
+        status, answer = await ask(ReadRoute("/x", NoQuery, broken))
     assert (status, answer["code"]) == (500, "bug")
     assert "ZeroDivisionError" in answer["message"]
     assert "in broken" in caplog.text
@@ -131,5 +131,5 @@ async def test_secrets_are_removed_on_request_or_if_the_route_requires_it(ask, m
     assert (await ask(READ, params=word))[1]["said"] == word["word"]
     _, told = await ask(READ, params=word | {"redacted": "1"})
     assert (told["said"], told["schema"]) == (clean, "test.echo/1")
-    always = Read("/x", Query, echo, redacted=True)
+    always = ReadRoute("/x", Query, echo, redacted=True)
     assert (await ask(always, params=word))[1]["said"] == clean

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.control import paths
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.errors import ConfigError, NotAllowedError, UsageError
 
 
@@ -56,8 +56,8 @@ def test_bytes_count_and_not_letters():
 
 def test_explicit_wins(env):
     named = paths.resolve("8006", None, None, env)
-    assert named == Address(socket=paths.socket_path("8006", env))
-    assert paths.resolve(None, Path("/x/y"), None, env) == Address(socket=Path("/x/y"))
+    assert named == ControlAddress(socket=paths.socket_path("8006", env))
+    assert paths.resolve(None, Path("/x/y"), None, env) == ControlAddress(socket=Path("/x/y"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99", "http://localhost:99/", "http://[::1]:99"])

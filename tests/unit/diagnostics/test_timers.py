@@ -14,7 +14,7 @@ import uvloop
 from qcfeed.diagnostics import timers
 from qcfeed.diagnostics.timers import GradualRemoval, can_remove_gradually
 from qcfeed.net import event_loop
-from tests.support.virtual_loop import TURN, VirtualLoop
+from tests.support.virtual_time import TURN, VirtualLoop, loop_with_turns
 
 MANY = 4 * timers.LEFT_TO_ASYNCIO
 HOUR = 3600.0
@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def loop() -> Iterator[VirtualLoop]:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_with_turns) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
         yield loop
@@ -405,7 +405,9 @@ def test_memory_is_released(loop: VirtualLoop) -> None:
     assert left(loop.run_until_complete(main())) == 0
 
 
-@pytest.mark.parametrize("make", [asyncio.new_event_loop, event_loop.new_event_loop, VirtualLoop])
+@pytest.mark.parametrize(
+    "make", [asyncio.new_event_loop, event_loop.new_event_loop, loop_with_turns]
+)
 def test_asyncios_own_loops_are_recognised(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Where this fails, this Python's loop keeps its timers in another way than timers.py expects."""
     loop = make()

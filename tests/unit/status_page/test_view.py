@@ -14,7 +14,7 @@ from qcfeed.model.status_page import StatusPage
 from qcfeed.model.subscribers import Subscribers, SubscriberStatus
 from qcfeed.model.tasks import TaskTotals
 from qcfeed.observe.recent import LocationTrend
-from qcfeed.observe.tracker import Health, Tracked
+from qcfeed.observe.tracker import ServiceHealth, Tracked
 from qcfeed.status_page import tables, view
 from tests.support.hostile import EVIL, offences
 from tests.unit.cli.top.made import finding, health
@@ -34,7 +34,7 @@ def status(**more: Any) -> ServiceStatus:
     return ServiceStatus(**(given | more))
 
 
-def tracked(found: Health | None, **more: Any) -> Tracked:
+def tracked(found: ServiceHealth | None, **more: Any) -> Tracked:
     given: dict[str, Any] = {
         "process": status(), "totals": [10, 12], "per_minute": 60.0, "span_s": 2.0, "restarts": 0,
         "stuck_s": 0.0, "stack": [], "health": found,
@@ -89,7 +89,7 @@ def test_the_headline_is_that_of_diagnose() -> None:
 )
 def test_what_is_not_healthy_is_not_painted_healthy(verdict: str) -> None:
     base = health().diagnosis
-    told = page(tracked(Health(_with(base, verdict="other", headline=verdict), [], None)))
+    told = page(tracked(ServiceHealth(_with(base, verdict="other", headline=verdict), [], None)))
     assert (told.conclusion.text, told.conclusion.tone) == (verdict, "watch")
 
 
@@ -141,7 +141,7 @@ def test_a_finding_has_the_lines_of_diagnose() -> None:
 
 def test_a_drill_and_what_was_not_checked_are_noted() -> None:
     diagnosis = _with(health().diagnosis, drill="zombie-feeds", skipped=["feeds: timed out"])
-    notes = [each.text for each in page(tracked(Health(diagnosis, [], None))).notes]
+    notes = [each.text for each in page(tracked(ServiceHealth(diagnosis, [], None))).notes]
     assert notes == [
         "DRILL  zombie-feeds is active: a fault was injected on purpose",
         "not checked: feeds: timed out",
@@ -182,7 +182,7 @@ def test_names_of_keys_have_a_column_where_subscribers_have_any() -> None:
 
 def test_the_timeline_is_thinned_and_has_the_limit_only_when_it_is_near() -> None:
     points = [Point(float(n), memory=n * 1e6, live=n, orphans=0) for n in range(1_000)]
-    told = page(tracked(Health(health().diagnosis, points, None)))
+    told = page(tracked(ServiceHealth(health().diagnosis, points, None)))
     memory, tasks, orphaned = told.timeline
     assert [each.name for each in told.timeline] == ["memory", "tasks", "orphaned"]
     assert len(tasks.curve) <= view.MAX_POINTS
@@ -193,7 +193,7 @@ def test_the_timeline_is_thinned_and_has_the_limit_only_when_it_is_near() -> Non
     full = status(
         memory=Memory(resident_bytes=3 * 2**30, limit_bytes=2**32, limit_source="machine")
     )
-    near = page(tracked(Health(health().diagnosis, points, None), process=full))
+    near = page(tracked(ServiceHealth(health().diagnosis, points, None), process=full))
     assert near.timeline[0].limit == 2**32
 
 

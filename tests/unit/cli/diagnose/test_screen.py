@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from qcfeed.cli.diagnose.screen import screen
-from qcfeed.cli.ui.table import Line, lay_out_lines
+from qcfeed.cli.ui.table import LabelledLine, lay_out_lines
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.diagnosis import DiagnosisFinding
 from tests.support.evidence_builders import (
@@ -21,7 +21,7 @@ from tests.support.evidence_builders import (
 )
 
 
-def crowded() -> list[Line]:
+def crowded() -> list[LabelledLine]:
     """A leak with all that it explains, and much else beside it."""
     rules = [
         rule("orphans", count=60_000, since_s=13_620.0),
@@ -59,7 +59,7 @@ def test_a_pipe_gets_every_line() -> None:
 
 def test_a_command_is_never_wrapped() -> None:
     long = "qcfeed --instance " + "x" * 90 + " orphans --reap"
-    [line] = lay_out_lines([Line(long, whole=True)], 80)
+    [line] = lay_out_lines([LabelledLine(long, whole=True)], 80)
     assert line[0] == long
 
 
@@ -90,7 +90,14 @@ def test_a_low_terminal_keeps_lines_of_rank_0(height: int) -> None:
 
 
 def test_a_long_label_does_not_run_into_its_text() -> None:
-    lines = lay_out_lines([Line("HEALTHY"), Line("0 live", "quotes"), Line("3", "subscribers")], 80)
+    lines = lay_out_lines(
+        [
+            LabelledLine("HEALTHY"),
+            LabelledLine("0 live", "quotes"),
+            LabelledLine("3", "subscribers"),
+        ],
+        80,
+    )
     assert [text for text, _ in lines] == [
         "HEALTHY",
         "  quotes      0 live",

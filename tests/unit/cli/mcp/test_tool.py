@@ -11,7 +11,7 @@ from qcfeed.cli.mcp.plans import Plans
 from qcfeed.cli.mcp.reads import read_tools
 from qcfeed.cli.mcp.tool import Tool, input_schema, output_schema
 from qcfeed.control.client import ControlClient
-from qcfeed.control.paths import Address
+from qcfeed.control.paths import ControlAddress
 from qcfeed.model.diagnosis import Diagnosis
 
 
@@ -19,7 +19,7 @@ def no_diagnosis(_: float) -> Diagnosis:
     raise NotImplementedError
 
 
-NOWHERE = ControlClient(Address(port=1), timeout=1)
+NOWHERE = ControlClient(ControlAddress(port=1), timeout=1)
 ACTING = Planner(NOWHERE, lambda _: NOWHERE, Plans(lambda: 0.0)).tools()
 TOOLS = [*read_tools(NOWHERE, no_diagnosis), *ACTING]
 

@@ -11,7 +11,7 @@ from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory, ProgramStatus
 from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
-from qcfeed.observe.tracker import Health
+from qcfeed.observe.tracker import ServiceHealth
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 LEAKING, HEALTHY = "feed.py:83", "run.py:40"
@@ -70,7 +70,7 @@ def finding(rule: str = "zombies", **more: Any) -> DiagnosisFinding:
     )
 
 
-def health(*findings: DiagnosisFinding, **more: Any) -> Health:
+def health(*findings: DiagnosisFinding, **more: Any) -> ServiceHealth:
     diagnosis = Diagnosis(
         verdict=findings[0].rule if findings else "healthy",
         headline="HEALTHY  12 tasks",
@@ -81,7 +81,7 @@ def health(*findings: DiagnosisFinding, **more: Any) -> Health:
         skipped=[],
     )
     history = [Point(float(at), memory=each) for at, each in enumerate(more.get("memory", []))]
-    return Health(diagnosis, history, more.get("worst"))
+    return ServiceHealth(diagnosis, history, more.get("worst"))
 
 
 def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> ServiceSnapshot:

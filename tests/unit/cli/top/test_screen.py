@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from qcfeed import Attached, attach
-from qcfeed.cli.top.actions import Plan, ScreenActions
+from qcfeed.cli.top.actions import ProposedAction, ScreenActions
+from qcfeed.cli.top.application import JobResult
 from qcfeed.cli.top.observer import Observer
-from qcfeed.cli.top.screen import JobResult
 from qcfeed.control import paths
 from tests.support import full_screen
 from tests.support.full_screen import Screen
@@ -126,8 +126,8 @@ async def test_a_key_pressed_again_before_the_answer_requests_once(
     answer, asked = threading.Event(), []
 
     def slow(
-        self: ScreenActions, plan: Callable[[ScreenActions], Plan] = ScreenActions.reap
-    ) -> Plan:
+        self: ScreenActions, plan: Callable[[ScreenActions], ProposedAction] = ScreenActions.reap
+    ) -> ProposedAction:
         asked.append(self)
         answer.wait(full_screen.PATIENCE)
         return plan(self)
@@ -244,5 +244,5 @@ async def test_results_during_shutdown_are_ignored(program: Attached) -> None:
         await screen.until(lambda: screen.refreshes)
     before = screen.app.state.snapshot
     screen.app.take_result(JobResult(screen.refreshes[-1]))
-    screen.app.take_result(JobResult(Plan("reap?", [], None)))
+    screen.app.take_result(JobResult(ProposedAction("reap?", [], None)))
     assert screen.app.state.snapshot is before

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.cli.context import Format
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import LabelledValue, show_figures
 
-FIGURES = [Figure("tasks", "3 live"), Figure("orphans", "1 task", "red")]
+FIGURES = [LabelledValue("tasks", "3 live"), LabelledValue("orphans", "1 task", "red")]
 RAW = b'{"pid":7,"tasks":{"live":3},"names":["a","b"],"drill":null}'
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from qcfeed.cli.ui import watching
-from qcfeed.control.routes import FEEDS, NoQuery, Read
+from qcfeed.control.routes import FEEDS, NoQuery, ReadRoute
 from qcfeed.errors import ExitStatus
 from qcfeed.model.feeds import Feeds, FeedStatus
 
@@ -37,7 +37,9 @@ FOUND = [
 
 @pytest.fixture
 async def feeds(watched: Watched, qcfeed_: Command) -> Callable[..., Left]:
-    watched.serve(routes=[Read(FEEDS, NoQuery, lambda _: Feeds(total=len(FOUND), feeds=FOUND))])
+    watched.serve(
+        routes=[ReadRoute(FEEDS, NoQuery, lambda _: Feeds(total=len(FOUND), feeds=FOUND))]
+    )
     return lambda *args: qcfeed_("feeds", *args)
 
 

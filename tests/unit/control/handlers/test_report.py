@@ -14,7 +14,7 @@ from qcfeed.control import redact
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.handlers import report
 from qcfeed.control.recent_log import RecentLog
-from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, Read
+from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, ReadRoute
 from qcfeed.errors import UsageError
 from qcfeed.model.report import LinesQuery
 
@@ -34,7 +34,7 @@ def audit(tmp_path: Path) -> AuditLog:
 def handlers(audit: AuditLog, **given: Any) -> dict[str, Any]:
     """By path; each answers as the dispatcher lets it."""
 
-    def ask(route: Read[Any]) -> Callable[[Any], Any]:
+    def ask(route: ReadRoute[Any]) -> Callable[[Any], Any]:
         def answer(query: Any) -> Any:
             told = route.handle(query)
             if not route.redacted:
@@ -45,7 +45,7 @@ def handlers(audit: AuditLog, **given: Any) -> dict[str, Any]:
         return answer
 
     routes = report.routes(audit, **given)
-    return {route.path: ask(route) for route in routes if isinstance(route, Read)}
+    return {route.path: ask(route) for route in routes if isinstance(route, ReadRoute)}
 
 
 def test_only_the_parts_that_a_program_provides_have_routes(audit: AuditLog) -> None:
