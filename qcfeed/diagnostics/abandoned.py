@@ -115,7 +115,7 @@ def only_its_own(task: AnyTask | None) -> bool:
     """Whether nothing but the task refers to the object that it waits for: an event, a queue, a lock...
 
     Then no code can wake it: it was created for the task and forgotten. An object that the program keeps
-    in an attribute counts as referred to, even if nobody has the owner of that attribute any more.
+    in an attribute counts as referred to, even if nothing refers to the owner of that attribute.
     From any thread; never raises. Cost: 10 us.
     """
     try:
@@ -142,6 +142,7 @@ def _other_holders(task: AnyTask) -> OtherHolders | None:
         return None
     links = chain.links(task.get_coro())
     end = _awaited(links)
+    # A bare `await future` ends in CPython's FutureIter. Anything else may hold references of its own.
     if type(end).__name__ != "FutureIter":
         return None
     if _extra_references(waiter, [task, end, *links]) or not _is_named(waiter, links):
@@ -194,7 +195,7 @@ def is_rescued(task: AnyTask, links: list[Any], levels: int = _MAX_LEVELS) -> bo
         return True
     behind = [each.task for each in awaiters.of(task)]
     if behind and not levels:
-        return True  # too deep to tell, so do not report it
+        return True  # deeper awaiters are not searched, and may have a timeout: do not report it
     return any(is_rescued(each, chain.links(each.get_coro()), levels - 1) for each in behind)
 
 
@@ -217,7 +218,7 @@ def _calibrate() -> int:
     return _extra_references(waiter, [[waiter]])
 
 
-_OWN_REFERENCES = 0
+_OWN_REFERENCES = 0  # read by _extra_references() while it is measured
 _OWN_REFERENCES = _calibrate()
 
 
@@ -229,6 +230,7 @@ class _StubLoop:
 
 
 async def _wait_as_tasks_do(kept: list[object]) -> None:
+    """Wait for a future that this coroutine has in a variable, and that ``kept`` holds too."""
     named: asyncio.Future[None] = asyncio.Future(loop=_StubLoop())  # type: ignore[arg-type]
     kept.append(named)
     del kept  # this coroutine would hold the list, and with it the future, a second time

@@ -1,9 +1,10 @@
 """Traces the allocations of a program for a while, by the line that allocates.
 
-Python's tracemalloc then records each allocation. A task takes three times as long to spawn meanwhile,
-code that does nothing but allocate ten times as long or more; with four frames per allocation, three
-times as much again. Each allocation that is not freed takes 90 bytes more. The trace runs in a thread of
-its own, so it ends in time whatever the event loop does, and early before its own memory becomes a danger.
+Python's tracemalloc records each allocation during the trace. Meanwhile spawning a task takes three
+times as long, and code that only allocates takes ten times as long or more; recording four frames per
+allocation triples both. Each allocation that is still in use takes 90 bytes more. The trace runs in a
+thread of its own, so it ends on time even if the event loop is blocked, and it ends early if its own
+memory exceeds a limit.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from qcfeed.diagnostics.code_origin import CodeOrigin
 MAX_OVERHEAD = 48 * 2**20
 """Bytes that the trace itself may take; it then ends early."""
 MAX_FRAMES = 16
-"""Calls that are recorded of each allocation, at most; a line of the application is looked for among them."""
+"""Calls recorded per allocation, at most; the application's line is searched for among them."""
 _CHECK = 0.1
-"""Seconds between two looks at its own memory."""
+"""Seconds between two checks of the trace's own memory."""
 _ONE = threading.Lock()
-"""tracemalloc is one for the whole process, so only one trace can run."""
+"""tracemalloc has one state for the whole process, so only one trace can run."""
 
 
 class TraceRefusedError(Exception):
@@ -32,8 +33,8 @@ class TraceRefusedError(Exception):
 
 
 @dataclass(slots=True)
-class AllocatedBy:
-    """What one line allocated and is still in use."""
+class LineAllocations:
+    """The memory that one line allocated and that is still in use."""
 
     file: str
     line: int
@@ -43,10 +44,13 @@ class AllocatedBy:
 
 @dataclass(slots=True)
 class Trace:
-    """``seconds`` that it took; ``overhead``: bytes that it needed itself."""
+    """The result of a trace. ``seconds``: how long it took. ``total``: bytes of all ``lines``.
+
+    ``overhead``: bytes that the trace itself needed. ``stopped_early``: why it ended early; else empty.
+    """
 
     seconds: float = 0.0
-    lines: list[AllocatedBy] = field(default_factory=list)
+    lines: list[LineAllocations] = field(default_factory=list)
     total: int = 0
     overhead: int = 0
     stopped_early: str = ""
@@ -57,8 +61,9 @@ def trace(
 ) -> Trace:
     """Trace for ``seconds``, or until ``stop`` is set. It blocks: call it in a thread of its own.
 
+    ``frames``: calls to record per allocation. ``max_overhead``: bytes that the trace itself may take.
     Raises TraceRefusedError if a trace runs already, ours or the program's own. At the end the program
-    stops for about 1 ms per thousand allocations that are still in use. ``frames``: calls to record of each.
+    stops for about 1 ms per thousand allocations that are still in use.
     """
     if not _ONE.acquire(blocking=False):
         raise TraceRefusedError("a trace is running already")
@@ -90,14 +95,15 @@ def _run(seconds: float, stop: threading.Event, max_overhead: int) -> Trace:
     found.seconds = time.monotonic() - begun
     found.overhead = tracemalloc.get_tracemalloc_memory()
     snapshot = tracemalloc.take_snapshot()
-    tracemalloc.stop()  # what follows needs no trace
+    tracemalloc.stop()  # at once, because the rest would be traced too
     _add_lines(found, snapshot)
     return found
 
 
 def _add_lines(found: Trace, snapshot: tracemalloc.Snapshot) -> None:
-    lines: dict[tuple[str, int], AllocatedBy] = {}
+    lines: dict[tuple[str, int], LineAllocations] = {}
     own: dict[str, bool] = defaultdict(bool)
+    # The trace's own allocations are left out.
     own[__file__] = own[tracemalloc.__file__] = True
     for each in snapshot.traces:
         frames = list(each.traceback)  # outermost first
@@ -107,7 +113,7 @@ def _add_lines(found: Trace, snapshot: tracemalloc.Snapshot) -> None:
         key = (chosen.filename, chosen.lineno)
         row = lines.get(key)
         if row is None:
-            row = lines[key] = AllocatedBy(*key)
+            row = lines[key] = LineAllocations(*key)
         row.blocks += 1
         row.bytes += each.size
         found.total += each.size

@@ -89,6 +89,7 @@ def _awaiters_of(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
             return
         seen.add(id(callback))
         waiting = getattr(callback, "__self__", None)
+        # A task that awaits a future adds its own wake-up method, which is bound to the task.
         if isinstance(waiting, asyncio.Task):
             yield Awaiter(waiting, how)
         elif isinstance(waiting, asyncio.TaskGroup):

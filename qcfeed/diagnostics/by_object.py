@@ -23,7 +23,7 @@ from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRef
 
 SAMPLE = 5_000
-"""Tasks that are looked at, unless all are asked for."""
+"""Tasks that are examined, unless ``exact`` is given."""
 _SLICE = 50
 """Tasks per slice; a slice takes less than 0.5 ms."""
 MAX_ROWS = 1_000
@@ -96,13 +96,13 @@ def of_tasks(
 def _count(
     ledger: Ledger, live: list[_Tasks], others: _Unrecorded, limit: int, sample: int | None
 ) -> ObjectSnapshot:
-    look = _Look(ledger)
+    look = _ObjectCounter(ledger)
     for site, refs, share in _chosen(live, sample):
         for part in ledger.turns.slices(refs, _SLICE):
             look.add(part, site, share)
     groups = sorted(look.groups(), key=lambda group: (-group.tasks, group.kind))
-    rows, world = describe_groups(ledger, groups[:limit], look.pools, others.refs)
-    locks = world.locks or NO_HOLDERS
+    rows, view = describe_groups(ledger, groups[:limit], look.pools, others.refs)
+    locks = view.locks or NO_HOLDERS
     return ObjectSnapshot(
         rows=rows,
         total=len(groups),
@@ -117,8 +117,8 @@ def _count(
 class _Unrecorded(NamedTuple):
     """Live tasks that the ledger did not record.
 
-    ``earlier``: those from before the ledger, the main task first, as a search may end before the last. ``new``: how many were created around it since then;
-    ``some``: a few of these.
+    ``earlier``: those from before the ledger. The main task comes first, because a search may end before
+    the last task. ``new``: how many were created around the ledger since then; ``some``: a few of these.
     """
 
     earlier: list[TaskRef]
@@ -157,11 +157,11 @@ def _chosen(
         yield site, some, len(refs) / max(1, size)
 
 
-class _Look:
+class _ObjectCounter:
     """Counts tasks by the ``id()`` of the object that they wait for.
 
-    It creates no object per task: see LiveTaskScan. It keeps no object of the program alive, so an id()
-    may be used again meanwhile; object_details.py looks at the object of every row once more.
+    It creates no object per task: see LiveTaskScan. It keeps no object of the program alive, so an
+    ``id()`` may be reused meanwhile; object_rows.py examines the object of every row again.
     """
 
     def __init__(self, ledger: Ledger) -> None:

@@ -29,6 +29,7 @@ MAX_OBJECTS = 400
 _UVLOOPS = frozenset({("uvloop.loop", "TCPTransport"), ("uvloop.loop", "UnixTransport")})
 _TLS = "_SSLProtocolTransport"
 """The transport of a TLS connection, asyncio's and uvloop's."""
+# Only Linux has POLLRDHUP. Without it, a connection that the peer has half closed looks open.
 _PEER_CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
@@ -118,6 +119,7 @@ def _describe(end: Any, distance: int) -> HeldConnection | None:
     if not issubclass(type(end), socket.socket):
         peer, state = _of_uvloop(end)
         return HeldConnection(number_of(end), peer, state, distance)
+    # The methods of socket.socket itself: a subclass of the program may have overridden them.
     fd = socket.socket.fileno(end)
     state = _state(fd)
     peer = ""
@@ -155,7 +157,7 @@ def _state(fd: int) -> HeldConnectionState:
         poll = select.poll()
         poll.register(fd, _PEER_CLOSED)
         events = poll.poll(0)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError):  # no file descriptor left, or a platform without poll()
         return HeldConnectionState.UNKNOWN
     mask = events[0][1] if events else 0
     if mask & select.POLLNVAL:

@@ -19,13 +19,14 @@ from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import TaskInfo, task_of
 
 LONG_S = 900.0
-"""Seconds; a timer that ends later explains a task, but not that more and more of them are created."""
+"""Seconds. A timer that ends later explains why a task lives, but not why ever more are created."""
 MAX_SHARING = 2
-"""Tasks that one owner or connection explains. More only share it."""
+"""Tasks that one owner or connection explains. If more tasks hold it, they only share it."""
 MIN_PAIRS = 2
-"""Pairs of examined tasks with the same one, from which it is estimated how many tasks share each."""
+"""Pairs of examined tasks with the same owner or connection that are needed to estimate how many tasks
+share each."""
 MIN_DIRECTION = 4
-"""Connections from which it is told whether the program has opened or accepted them."""
+"""Connections that are needed to judge whether the program has opened or accepted them."""
 _SERVES = (HeldConnectionState.OPEN, HeldConnectionState.UNKNOWN)
 
 
@@ -92,8 +93,10 @@ def most_frequent(found: Iterable[Reason | None]) -> Reason | None:
 
 
 def _with_direction(found: list[Reason | None]) -> list[Reason | None]:
-    """Connections that the program has opened go to a few peers. Each one that it has accepted comes from
-    a peer of its own, because the clients' ports differ."""
+    """The reasons, with connections that the program has opened itself marked as such.
+
+    Opened connections go to few peers. Each accepted one comes from a peer of its own, because the
+    clients' ports differ."""
     peers = [each.peer for each in found if each is not None and each.peer]
     if len(peers) < MIN_DIRECTION or len(set(peers)) > len(peers) / 2:
         return found
@@ -131,8 +134,8 @@ def _connections(task: AnyTask | None) -> list[Reason]:
 def _own(found: list[list[Reason]], total: int) -> set[Reason]:
     """The owners and connections that are a task's own: no more than MAX_SHARING tasks have each.
 
-    A sample shows only some of the tasks that share one. By chance two of its tasks have the same one the
-    more often, the more tasks have each: as two people of a group have the same birthday.
+    A sample shows only some of the tasks that share an owner or connection. The more tasks share each,
+    the more pairs of sampled tasks have the same one, so the number of pairs gives an estimate.
     """
     shared = Counter(each for some in found for each in some if each.by is not None)
     own: set[Reason] = set()
@@ -149,6 +152,7 @@ def _own(found: list[list[Reason]], total: int) -> set[Reason]:
         pairs = sum(number == MAX_SHARING for number in few.values())
         tasks = few.total()
         stands_for = max(total, len(found)) * tasks / max(1, len(found))
+        # Of all pairs in the sample, a share of others / (stands_for - 1) has the same one.
         others = pairs * (stands_for - 1) / (tasks * (tasks - 1) / 2) if pairs else 0.0
         if pairs < MIN_PAIRS or others <= MAX_SHARING - 1:
             own |= few.keys()

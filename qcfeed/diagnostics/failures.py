@@ -80,6 +80,7 @@ class Failures:
                 self.dropped += 1
                 return
             raised = [_raised(each) for each in _causes(error)]
+            # setdefault: another thread may have added the group meanwhile.
             group = self._groups.setdefault(key, FailureGroup(site, 0, now, now, serial, raised))
         group.count += 1
         group.last, group.serial = now, serial

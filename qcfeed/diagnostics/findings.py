@@ -9,7 +9,8 @@ from enum import StrEnum
 class Certainty(StrEnum):
     """How sure a finding is.
 
-    ``LIKELY``: a healthy program would hardly look like this. ``SUSPECTED``: it could, for a while.
+    ``PROVED``: the evidence leaves no other explanation. ``LIKELY``: a healthy program would hardly look
+    like this. ``SUSPECTED``: a healthy program could look like this for a while.
     """
 
     PROVED = "proved"

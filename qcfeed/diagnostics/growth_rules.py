@@ -12,13 +12,13 @@ from qcfeed.diagnostics.trend import Trend, trend
 SPANS = (360, 60, 18)
 """Numbers of snapshots that are examined for growth, longest first: an hour, ten and three minutes."""
 PROVED_SPAN = 60
-"""Snapshots over which growth is certain. After fewer: look again."""
+"""Snapshots over which growth is certain. Growth over fewer is suspected, and checked again."""
 PARTS = 6
 """Parts into which a span is divided. The lowest count must rise from each part to the next."""
 MIN_UNTRACKED = 20
 """Untracked tasks; fewer are not reported."""
 RECHECK_S = 600.0
-"""Seconds after which growth of untracked tasks, if there is any, can be seen."""
+"""Seconds after which growth of untracked tasks can be seen."""
 MIN_GROWTH = 20
 """Tasks; growth by fewer is not worth waking a person."""
 MAX_NAMED = 3
@@ -40,8 +40,10 @@ def growing(seen: Observations) -> Iterator[Finding]:
 
 
 def untracked(seen: Observations) -> Iterator[Finding]:
-    """Untracked tasks, which have no spawn location: a leak if their number keeps growing; otherwise
-    reported if they are the majority. Not if they serve connections, one each."""
+    """Untracked tasks, which have no spawn location.
+
+    They are a leak if their number keeps growing, and are also reported if they are the majority. Neither
+    applies if each of them serves a connection."""
     counts = seen.untracked.counts
     if seen.untracked.are_explained:
         return
@@ -118,10 +120,8 @@ def _trend(counts: Sequence[int]) -> Trend | None:
     """The trend of the counts if they climb steadily, until now, and by more than chance."""
     seen = trend(counts, PARTS)
     lately = trend(counts[-(len(counts) // PARTS) :], 2)
-    if not (
-        seen and seen.climbs and lately and lately.climbs
-    ):  # growth while the program started, and not since
-        return None
+    if not (seen and seen.climbs and lately and lately.climbs):
+        return None  # no growth, or only while the program started
     # The number N of tasks that come and go independently fluctuates by about the square root of N.
     if seen.growth < max(MIN_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
         return None

@@ -35,7 +35,7 @@ from qcfeed.diagnostics.object_sizes import ObjectSizes, referents
 MAX_NODES = 120_000
 """Objects that are visited at most; they take 100 bytes each during the walk."""
 MAX_SECONDS = 3.0
-"""Seconds after which the walk ends, visited or not."""
+"""Seconds after which the walk ends, even if it is not complete."""
 _SLICE = 20
 """Objects that are visited before the loop may run."""
 _OURS = 4
@@ -80,7 +80,7 @@ class HeapWalk:
         self.parents = array("q")
         """The node that led to each node; -1 for a root."""
         self.bytes = array("d")
-        """Of each node and of what it refers to, as far as that is no node of its own."""
+        """The bytes of each node, with those of the leaves that it refers to."""
         self._weights = array("d")
         self._leads_on = bytearray()
         """Whether each node refers to anything but its class."""
@@ -123,7 +123,7 @@ class HeapWalk:
         thing = self.things[node]
         found, scale = referents(thing)
         if type(thing) is FunctionType:
-            # The namespace of its module is no part of it.
+            # A function refers to its module's namespace, which does not belong to it.
             found = [each for each in found if each is not thing.__globals__]
         weight = self._weights[node] * scale
         for each in found:
@@ -148,7 +148,7 @@ class HeapWalk:
             self.complete = False
             return
         self._visited.add(key)
-        if weight > 1.0:
+        if weight > 1.0:  # it stands for others, and is perhaps shared with other containers
             weight = max(1.0, weight / max(1, sys.getrefcount(thing) - _OURS))
         size = weight * self._sizes.of(thing)
         self.things.append(thing)

@@ -1,8 +1,8 @@
 """The rule that finds leaks in programs that declare no owners, from which tasks survive. Pure.
 
-Survival accuses: tasks go on being created, and none of those older than the usual ones ends.
-Explanations acquit: an owner, a connection, a timer, or a living parent of its own. What remains is
-reported with the number of ends that a sound program would have shown.
+A group of tasks is suspected if tasks keep being created and none of the unusually old ones ends. It is
+cleared if something explains that they live: an owner, a connection, a timer, or a living parent per
+task. The rest is reported with the number of ends that a healthy program would have shown.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from qcfeed.diagnostics.observations import Observations, Survivors
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN
 
 PROVED_FROM = 300
-"""Unexplained tasks, and ends that would be expected of them, from which a leak counts as proved if it
-is known how long sound tasks of the group take."""
+"""A leak counts as proved from this many unexplained tasks and expected ends on, if it is known how long
+sound tasks of the group take."""
 _MAX_CHILDREN = 3
 
 
@@ -28,8 +28,8 @@ def never_ending(seen: Observations) -> Iterator[Finding]:
 
 
 def without_limit(seen: Observations) -> Iterator[Finding]:
-    """More and more tasks that are alive for a reason which does not explain their growth: each waits
-    for one timer that is due late, or holds a connection that the program has opened itself."""
+    """Groups that keep growing, although each task has a reason to live: it waits for a distant timer, or
+    holds a connection that the program itself has opened."""
     for tasks in seen.survivors:
         reason = tasks.reason
         if tasks.unexplained or reason is None or reason.kind.explains_growth:
@@ -85,10 +85,10 @@ def _accused(seen: Observations) -> list[tuple[Survivors, list[Survivors]]]:
 
 
 def _first_of(tasks: Survivors, enough: list[Survivors]) -> Survivors | None:
-    """The group that a group belongs to in the end: its own parents', or their parents', and so on.
+    """The topmost group that a group belongs to: that of its parents, of their parents, and so on.
 
-    None if those end: then the parents will end their tasks. Tasks that start their successors, and
-    groups that start each other's, belong to nobody else.
+    None if the parents do end, because they then end these tasks too. In a ring of groups that spawn each
+    other's tasks, the one with most unexplained tasks is the topmost.
     """
     passed: list[Survivors] = []
     while tasks.parents is not None:
@@ -136,7 +136,7 @@ def _finding(tasks: Survivors, children: list[Survivors]) -> Finding:
 
 
 def _is_proved(tasks: Survivors, share: float) -> bool:
-    """Nobody can wake them; or too many of them survive for a sound program whose lifetimes are known."""
+    """Whether nobody can wake the tasks, or more of them survive than known lifetimes allow."""
     seen = tasks.survival
     nobody_wakes = tasks.unwakeable == tasks.examined > 0
     deadlock = tasks.shared is not None and tasks.shared.path.deadlock
@@ -168,7 +168,7 @@ def _waits(tasks: Survivors) -> Iterator[str]:
 
 
 def _held(row: ObjectRow) -> str:
-    """Who has it, and where that waits itself; else the state of the object."""
+    """The holder of the object and what that waits on; without a known holder, the object's state."""
     if row.holder:
         return f", {row.holder}"
     return f"; {row.object.state}" if row.object.state else ""

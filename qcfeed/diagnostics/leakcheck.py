@@ -24,6 +24,7 @@ from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.diagnostics.waits import state
 
 _FIRST_WAIT = 0.001
+"""Seconds until the first check after the block; each further wait is twice as long."""
 _SHOWN = 20
 """Tasks in the message."""
 _FRAMES = 20
@@ -59,7 +60,7 @@ class LeakError(AssertionError):
 
 
 class Ignore:
-    """Shell patterns of the tasks that may be left behind; calling it with a record tells if one may.
+    """Shell patterns of tasks that may be left behind. Called with a record, it returns whether one matches.
 
     ``aiohttp/*``: by spawn location. ``name:poll-*``: by the task's name.
     ``label:symbol=A*``: by a label (see labels.py).
@@ -99,10 +100,10 @@ async def verify_no_leaks(
         async with verify_no_leaks(ignore=["name:poll-*"]):
             await handle(request)
 
-    ``settle``: seconds that tasks get to end after the block. It is checked at growing intervals, so a
-    block without leaks is not held up. ``ignore``: patterns of tasks that may stay: a spawn location
+    ``settle``: seconds that tasks get to end after the block. The check is repeated at growing intervals,
+    so a block without leaks is not delayed. ``ignore``: patterns of tasks that may stay: a spawn location
     (``aiohttp/*``), ``name:PATTERN`` or ``label:KEY=PATTERN``. ``ledger``: one that is installed in the
-    running loop; by default a ledger is installed for the block. The ledger is the block's target.
+    running loop; by default a ledger is installed for the block. The block gets it (``as ledger``).
 
     Raises LeakError if a task is still alive after ``settle``. An exception of the block itself is
     passed on, without a check. Tasks created around the ledger are found too, without the line that
@@ -142,7 +143,7 @@ async def find_leaks(
     """
     deadline = time.monotonic() + settle
     wait = _FIRST_WAIT
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # tasks that were cancelled at the end of the block end in this turn
     while any(found := _new(ledger, may_stay, may_stay_untracked)):
         left = deadline - time.monotonic()
         if left <= 0:

@@ -47,7 +47,8 @@ _CREATE_TASK = asyncio.create_task.__code__
 
 def last_serial() -> int:
     """The highest serial that a task of this process has had."""
-    return int(repr(_serials).removeprefix("count(").removesuffix(")")) - 1  # without taking one
+    # itertools.count shows its next number only in its repr(); next() would use the number up.
+    return int(repr(_serials).removeprefix("count(").removesuffix(")")) - 1
 
 
 class Ledger:
@@ -99,7 +100,7 @@ class Ledger:
         """Weak references to the ledger's own tasks, on Pythons where asyncio keeps no set of them."""
         # Bound once and shared by all weak references: a bound method of its own takes 72 bytes each.
         self._discard_ref = None if self._live is None else self._live.discard
-        self._untracked = registry.Untracked()
+        self._untracked = registry.UntrackedCounter()
         self._earlier: weakref.WeakSet[AnyTask] = weakref.WeakSet()
         """Tasks that the loop had before the ledger was installed."""
         self.turns = ReaderTurns()
@@ -283,7 +284,7 @@ class Ledger:
         return task
 
     def _spawn_chained(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
-        """The task factory when another one creates the tasks: a callback tells when each one ends."""
+        """The task factory when another one creates the tasks: a done callback records the end of each."""
         task = self._previous(loop, coro, **kwargs)
         # A factory may return anything. What is not a task cannot be followed, so it is left alone.
         if self._factory is not None and isinstance(task, asyncio.Task):
@@ -304,7 +305,7 @@ class Ledger:
         made.site = site
         site.spawned += 1
         self._foreign[serial] = made
-        # A task of another class has no ``__del__`` of ours, so its end must be told by a callback.
+        # A task of another class has no ``__del__`` of ours, so a callback must record its end.
         task.add_done_callback(made.end)
 
     def _foreign_freed(self, gone: weakref.ref[AnyTask]) -> None:

@@ -1,4 +1,6 @@
-"""The text of a spawn location: one place, ``file:line``, or a library's and the application's. Quick to import.
+"""The text of a spawn location: one place (``file:line``), or a library's and the application's.
+
+This module is quick to import.
 
 ``bot.py:88``: the application creates the tasks there. ``ccxt/future.py:20 < bot.py:88``: a library creates
 them, and the second place is the nearest line of the application that called it.
@@ -16,7 +18,7 @@ def places(location: str) -> list[str]:
 
 
 def creator(location: str) -> str:
-    """The line that creates the tasks, whosever it is."""
+    """The line that creates the tasks, be it a library's or the application's."""
     return places(location)[0]
 
 

@@ -58,7 +58,7 @@ class LockHolders(NamedTuple):
 
 
 NO_HOLDERS = LockHolders({}, 0, 0)
-"""Nobody searched for holders."""
+"""The result where nobody has searched."""
 
 
 def find_holders(ledger: Ledger, others: list[TaskRef] | None = None) -> LockHolders:

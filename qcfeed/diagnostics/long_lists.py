@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _spare: list[list[Any]] = [[], [], [], []]
-"""They exist from the start, so the collector soon counts them as old. Only a full collection, which
-traverses all objects of the program anyway, traverses them again."""
+"""These lists exist from the start, so the collector soon counts them as old. Then only a full
+collection traverses them, which traverses all objects of the program anyway."""
 
 
 @contextlib.contextmanager
@@ -31,9 +31,8 @@ def spare_list() -> Iterator[list[Any]]:
     try:
         yield found
     except GeneratorExit:
-        _keep(
-            found
-        )  # the block is in a generator that was closed early: no exception, keep the list
+        # The block is in a generator that was closed early: nothing failed, so the list is kept.
+        _keep(found)
         raise
     _keep(found)
 

@@ -33,22 +33,22 @@ class Measurement:
 
     def __init__(self, watch: LoopWatch) -> None:
         self._watch = watch
-        self._asked: float | None = time.monotonic() if watch.started else None
+        self._requested_at: float | None = time.monotonic() if watch.started else None
         self._longest = 0.0
 
     @property
     def longest(self) -> float:
         """In seconds, including a stall that is still going on."""
         now = time.monotonic()
-        asked = None if self._watch.ended else self._asked
+        asked = None if self._watch.ended else self._requested_at
         overdue = self._watch.overdue(now) if asked is None else now - asked
         return max(self._longest, overdue)
 
     def note(self, late: float, now: float) -> None:
         """Take in a beat that was ``late`` seconds late. For the first beat, the time since the
         measurement began counts, because the loop was asked for a beat then."""
-        if self._asked is not None:
-            late, self._asked = now - self._asked, None
+        if self._requested_at is not None:
+            late, self._requested_at = now - self._requested_at, None
         self._longest = max(self._longest, late)
 
 
@@ -139,7 +139,7 @@ class LoopWatch:
         measurement = Measurement(self)
         with self._lock:
             self._measurements += (measurement,)
-        self._hurry()
+        self._request_beat()
         try:
             yield measurement
         finally:
@@ -148,7 +148,7 @@ class LoopWatch:
                     other for other in self._measurements if other is not measurement
                 )
 
-    def _hurry(self) -> None:
+    def _request_beat(self) -> None:
         loop = self._loop
         with contextlib.suppress(RuntimeError):  # the loop was closed: there will be no more beats
             if loop is not None:

@@ -21,9 +21,9 @@ MAX_ROUNDS = 1_000
 """Rounds that a ``for`` loop may have left to count as bounded."""
 _JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs, *getattr(dis, "hasjump", ())])
 _AWAIT = "JUMP_BACKWARD_NO_INTERRUPT"
-"""The jump by which ``await`` hands on what it gets, which is no loop of the program."""
+"""The jump backwards inside ``await``, which is not a loop of the program."""
 _LEAVES = ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE")
-"""Instructions after which control does not go on with the next one; the jumps are others."""
+"""Instructions other than jumps after which the next one is not executed."""
 _ALWAYS_JUMPS = ("JUMP_FORWARD", "JUMP_BACKWARD", _AWAIT)
 _ITERABLES: tuple[Iterable[object], ...] = (
     range(1),
@@ -41,18 +41,21 @@ some lists and tuples."""
 
 
 Flow = Mapping[int, set[int]]
+"""The offset of each instruction, with those of the instructions that may come next."""
 
 
 class LoopBounds(Enum):
-    """``NO_LOOP``: it is in no loop. ``ROUNDS``: only in loops that have few rounds left.
-    ``UNKNOWN``: in a ``while`` loop or another one whose end cannot be seen."""
+    """The loops that a function is suspended in.
+
+    ``NO_LOOP``: none. ``ROUNDS``: only loops that have few rounds left.
+    ``UNKNOWN``: a ``while`` loop, or another one whose end cannot be predicted."""
 
     NO_LOOP = "no loop"
     ROUNDS = "rounds"
     UNKNOWN = "unknown"
 
 
-class Around(NamedTuple):
+class EnclosingLoops(NamedTuple):
     """The loops around an instruction: how many ``for`` loops, and whether there is any other."""
 
     fors: int
@@ -62,32 +65,34 @@ class Around(NamedTuple):
 def bounds(link: Any) -> LoopBounds:
     """In what kind of loop a suspended link of an await chain is.
 
-    Cost: 2 us, some milliseconds once per place in the code, and 150-180 bytes that stay with the link (chain.frame).
+    Cost: 2 us, some milliseconds once per place in the code, and 150-180 bytes that stay with the link
+    (chain.frame).
     """
     code, frame = chain.code(link), chain.frame(link)
     if code is None or frame is None or chain.is_compiled(link):
         return LoopBounds.UNKNOWN
     around = loops_around(code, frame.f_lasti)
-    if around == Around(0, others=False):
+    if around == EnclosingLoops(0, others=False):
         return LoopBounds.NO_LOOP
     bounded = sum(_ends_soon(each) for each in chain.held(link))
     return LoopBounds.ROUNDS if bounded >= around.fors and not around.others else LoopBounds.UNKNOWN
 
 
 @lru_cache(1024)
-def loops_around(code: CodeType, offset: int) -> Around:
+def loops_around(code: CodeType, offset: int) -> EnclosingLoops:
     """The loops around the instruction at ``offset``, from the outermost on."""
     flow = _flow(code)
     names = {each.offset: each.opname for each in dis.get_instructions(code)}
     for number in range(len(flow)):
         loop = _loop_of(flow, offset)
         if not loop:
-            return Around(number, others=False)
+            return EnclosingLoops(number, others=False)
         entries = {to for at, after in flow.items() if at not in loop for to in after & loop}
         if {names[each] for each in entries} != {"FOR_ITER"}:
-            return Around(number, others=True)
+            return EnclosingLoops(number, others=True)
+        # Cut the loop open at its head, and look for the next one further in.
         flow = {at: after - entries for at, after in flow.items() if at not in entries}
-    return Around(0, others=True)
+    return EnclosingLoops(0, others=True)
 
 
 def _loop_of(flow: Flow, offset: int) -> set[int]:
@@ -105,7 +110,7 @@ def _flow(code: CodeType) -> Flow:
     flow: dict[int, set[int]] = {each.offset: set() for each in instructions}
     for each, following in zip(instructions, [*instructions[1:], None], strict=True):
         if each.opname == _AWAIT:
-            # To SEND, which hands on the next value: what matters is where it goes in the end.
+            # It jumps back to SEND. What matters is where SEND continues once the await is over.
             flow[each.offset].add(targets.get(each.argval, each.argval))
         elif each.opcode in _JUMPS:
             flow[each.offset].add(each.argval)

@@ -19,21 +19,21 @@ from qcfeed.diagnostics.heap_walk import MAX_NODES, MAX_SECONDS, HeapWalk
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_paths import RootName, path_of, type_name
 from qcfeed.diagnostics.object_sizes import ObjectSizes, items
-from qcfeed.diagnostics.task_memory import LocationMemory, Shared
+from qcfeed.diagnostics.task_memory import LocationMemory, SharedObject
 
 LEAST = 262_144
 """Bytes from which an object in which memory accumulates is named."""
 
 
 class WalkLimits(NamedTuple):
-    """How much is looked at, and told."""
+    """How much is examined and reported."""
 
     objects: int = MAX_NODES
     """Objects that are visited."""
     seconds: float = MAX_SECONDS
-    """Seconds after which no more are."""
+    """Seconds after which no further objects are visited."""
     largest: int = 10
-    """Objects in which memory accumulates that are named."""
+    """How many of the objects in which memory accumulates are named."""
     types: int = 20
     """Types that are listed; the others are one row."""
 
@@ -45,9 +45,9 @@ BOUNDS = WalkLimits()
 class Store:
     """A place where a program is known to keep data. ``things``: the objects that lead to it.
 
-    ``bytes``: what it keeps beside them, as far as the program knows. ``counted``: the objects that these
-    bytes are of, which then count nowhere else. ``outside``: objects that lead away from the store.
-    ``note``: for people.
+    ``bytes``: memory beside them that the program has counted itself. ``counted``: the objects in that
+    memory, which count nowhere else. ``outside``: objects that lead away from the store. ``note``: text
+    for people.
     """
 
     name: str
@@ -78,7 +78,11 @@ class Accumulation:
 
 @dataclass(slots=True)
 class MemoryReport:
-    """All sizes in bytes; ``types`` has the rest, most first, and ``other_types`` what is not listed."""
+    """Where the memory is. All sizes are in bytes.
+
+    ``types``: memory of neither tasks nor stores, by type, largest first; ``other_types``: the types that
+    are not listed.
+    """
 
     tasks: list[LocationMemory]
     stores: list[Store]
@@ -135,9 +139,9 @@ def _measured(stores: list[Store], walk: HeapWalk) -> list[Store]:
 
 
 def _roots(
-    ledger: Ledger, shared: Iterable[Shared], names: dict[int, RootName]
+    ledger: Ledger, shared: Iterable[SharedObject], names: dict[int, RootName]
 ) -> Iterator[list[Any]]:
-    """What the program's objects are reached from, and what to call it.
+    """The roots from which the program's objects are reached. Adds their names to ``names``.
 
     What tasks and the application's modules refer to comes first, as the walk may have to end before it
     has visited everything.
@@ -152,6 +156,7 @@ def _roots(
         if issubclass(type(module), ModuleType):
             names.setdefault(id(module), RootName(name))
             file = vars(module).get("__file__")
+            # The application's modules first, then those of libraries.
             modules[not isinstance(file, str) or is_library(file)].append(module)
     yield from modules
 

@@ -23,6 +23,7 @@ from qcfeed.diagnostics.thread_pools import ThreadPool
 MAX_SHOWN = 3
 """Holders of one object that are described."""
 _SORTED = 100
+"""Holders of one object that are sorted by age."""
 _MAX_PATH = 10
 """Holders that are followed, one behind the other."""
 
@@ -35,9 +36,9 @@ class Holder:
     ``runs`` (the threads of a pool), ``refers to it`` (a task whose coroutines have the object in a
     variable or an attribute, so it may wake the waiters).
     ``serial``, ``name``, ``coroutine`` and ``location`` (where it was created) are those of a task.
-    ``serial`` is None and ``location`` empty for a task that no ledger recorded. ``waits``: what it waits on, and where, as
-    ``waits.wait`` says it. ``waits_for``: the label of the object that it waits for, ``Lock 3``; empty if
-    that has no number.
+    ``serial`` is None and ``location`` empty for a task that no ledger recorded. ``waits``: what it waits
+    on, and where, as ``waits.wait`` describes it. ``waits_for``: the label of the object that it waits
+    for, ``Lock 3``; empty if that has no number.
     """
 
     how: str
@@ -57,7 +58,7 @@ class Holder:
         return f"task {name}" if self.serial is None else f"task {self.serial} ({name})"
 
 
-class Path(NamedTuple):
+class HolderPath(NamedTuple):
     """The holders behind a holder, nearest first.
 
     ``deadlock``: the path comes back to a task that is on it, every task on it waits for the next one
@@ -69,12 +70,12 @@ class Path(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What is known of the program at this moment, and needed to describe objects and their holders.
+class ProgramView:
+    """What is known of the program at this moment, as far as describing objects and holders needs it.
 
-    ``ledger``: the one whose serials and locations are told; None for any. ``locks``: None if nobody searched for the holders of locks. ``names`` (object_names.py) and
-    ``referrers`` (referrers.py) are by ``id()`` of an object. It keeps objects of the program alive, so
-    use it only for a moment.
+    ``ledger``: the one whose serials and locations are used; None for any. ``locks``: None if nobody has
+    searched for the holders of locks. ``names`` (object_names.py) and ``referrers`` (referrers.py) are by
+    ``id()`` of an object. It keeps objects of the program alive, so use it only briefly.
     """
 
     pools: list[ThreadPool]
@@ -84,61 +85,61 @@ class World:
     referrers: Mapping[int, list[AnyTask]] = field(default_factory=dict)
 
 
-def holders_of(found: AwaitedObject, world: World) -> tuple[tuple[Holder, ...], int]:
+def holders_of(found: AwaitedObject, view: ProgramView) -> tuple[tuple[Holder, ...], int]:
     """Up to MAX_SHOWN holders of an object, described, oldest first; and how many there are.
 
     Cost: 20 us each.
     """
-    pool = next((each for each in world.pools if each.executor is found.awaited), None)
+    pool = next((each for each in view.pools if each.executor is found.awaited), None)
     if pool is not None:
         return (Holder("runs", name=f"threads {pool.name}", waits=pool.at()),), 1
-    tasks, how = tasks_behind(found, world), _how(found)
+    tasks, how = tasks_behind(found, view), _how(found)
     if not tasks:
-        tasks, how = list(world.referrers.get(id(found.awaited), ())), "refers to it"
-        tasks = _oldest_first(tasks, world)
-    return tuple(describe(each, how, world) for each in tasks[:MAX_SHOWN]), len(tasks)
+        tasks, how = list(view.referrers.get(id(found.awaited), ())), "refers to it"
+        tasks = _oldest_first(tasks, view)
+    return tuple(describe(each, how, view) for each in tasks[:MAX_SHOWN]), len(tasks)
 
 
-def tasks_behind(found: AwaitedObject, world: World) -> list[AnyTask]:
+def tasks_behind(found: AwaitedObject, view: ProgramView) -> list[AnyTask]:
     """The tasks that hold an object, or that are awaited, oldest first. Cost: 1 us each."""
     thing = found.awaited
     if isinstance(thing, asyncio.Task):
         return [thing]
     if found.kind in awaited.MANY and thing is not None:
         tasks = [each for each in awaited.pending(thing) if isinstance(each, asyncio.Task)]
-        return _oldest_first(tasks, world)
-    if isinstance(thing, LOCKS) and world.locks is not None:
-        tasks = [task for ref in world.locks.of(thing) if (task := ref()) is not None]
-        return _oldest_first(tasks, world)
+        return _oldest_first(tasks, view)
+    if isinstance(thing, LOCKS) and view.locks is not None:
+        tasks = [task for ref in view.locks.of(thing) if (task := ref()) is not None]
+        return _oldest_first(tasks, view)
     return []
 
 
-def _oldest_first(tasks: list[AnyTask], world: World) -> list[AnyTask]:
-    """Of more than _SORTED tasks, only so many are sorted. A task that no ledger recorded comes first, as
-    it is usually older than the ledger."""
-    first = sorted(tasks[:_SORTED], key=lambda task: wait_rules.serial(task, world.ledger) or 0)
+def _oldest_first(tasks: list[AnyTask], view: ProgramView) -> list[AnyTask]:
+    """The tasks by age; of more than _SORTED tasks, the rest stays unsorted. A task that no ledger
+    recorded comes first, because it is usually older than the ledger."""
+    first = sorted(tasks[:_SORTED], key=lambda task: wait_rules.serial(task, view.ledger) or 0)
     return first + tasks[_SORTED:]
 
 
-def path_behind(found: AwaitedObject, world: World) -> Path:
+def path_behind(found: AwaitedObject, view: ProgramView) -> HolderPath:
     """The holders behind the first holder of an object. Cost: 25 us per holder."""
     way: list[AnyTask] = []
     described: list[Holder] = []
     is_certain = True
     following: AwaitedObject | None = found
     while following is not None and len(way) < _MAX_PATH:
-        tasks = tasks_behind(following, world)
+        tasks = tasks_behind(following, view)
         if not tasks:
             break
         is_certain = is_certain and len(tasks) == 1 and _has_one_holder(following)
         if any(tasks[0] is each for each in way):
             rescued = any(is_rescued(each, chain.links(each.get_coro())) for each in way)
-            return Path(tuple(described), deadlock=is_certain and not rescued)
+            return HolderPath(tuple(described), deadlock=is_certain and not rescued)
         if way:
-            described.append(describe(tasks[0], _how(following), world))
+            described.append(describe(tasks[0], _how(following), view))
         way.append(tasks[0])
-        following = awaited.find(tasks[0], world.pools)
-    return Path(tuple(described))
+        following = awaited.find(tasks[0], view.pools)
+    return HolderPath(tuple(described))
 
 
 def _has_one_holder(found: AwaitedObject) -> bool:
@@ -149,12 +150,12 @@ def _has_one_holder(found: AwaitedObject) -> bool:
     return True
 
 
-def describe(task: AnyTask, how: str, world: World) -> Holder:
+def describe(task: AnyTask, how: str, view: ProgramView) -> Holder:
     """Describe a task that holds an object. Cost: 20 us."""
-    info = info_of(task, world.ledger)
+    info = info_of(task, view.ledger)
     try:
-        found = awaited.find(task, world.pools)
-        waits_for = "" if found is None else awaited.numbered_label(found, world.ledger)
+        found = awaited.find(task, view.pools)
+        waits_for = "" if found is None else awaited.numbered_label(found, view.ledger)
     except Exception:  # noqa: BLE001 - classes of the program may raise anything
         waits_for = ""
     return Holder(

@@ -44,6 +44,7 @@ def number_of(thing: object) -> int | None:
 
 
 def _forget(ref: _Ref) -> None:
-    """The object was freed. This runs wherever that happens."""
+    """The object was freed. This may run in any thread, between any two instructions."""
+    # By now the entry may belong to a new object with the same id().
     if _known.get(ref.key) is ref:
         _known.pop(ref.key, None)

@@ -9,6 +9,7 @@ from qcfeed.diagnostics import references
 from qcfeed.diagnostics.heap_walk import HeapWalk
 
 MAX_STEPS = 30
+"""Steps of a path that are shown: the last ones."""
 _KEY = 40
 """Characters of a dictionary key that are shown."""
 

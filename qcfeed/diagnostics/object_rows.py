@@ -9,7 +9,7 @@ from qcfeed.diagnostics import awaited
 from qcfeed.diagnostics.awaited import AwaitedObject
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders, find_holders
-from qcfeed.diagnostics.object_holders import Path, World, path_behind
+from qcfeed.diagnostics.object_holders import HolderPath, ProgramView, path_behind
 from qcfeed.diagnostics.object_names import global_names
 from qcfeed.diagnostics.referrers import find_referrers
 from qcfeed.diagnostics.site import AnyTask, Site
@@ -58,7 +58,7 @@ class ObjectRow:
     object: WaitObject
     waiters: int | None = None
     locations: list[str] = field(default_factory=list)
-    path: Path = field(default_factory=Path)
+    path: HolderPath = field(default_factory=HolderPath)
 
     @property
     def holder(self) -> str:
@@ -100,7 +100,7 @@ class _GroupExample(NamedTuple):
 
 def describe_groups(
     ledger: Ledger, groups: list[ObjectGroup], pools: list[ThreadPool], others: list[TaskRef]
-) -> tuple[list[ObjectRow], World]:
+) -> tuple[list[ObjectRow], ProgramView]:
     """One row per group, in the same order, and what was found out for that.
 
     ``others``: unrecorded tasks, which a scan of the ledger does not list. From any thread, in slices.
@@ -109,13 +109,13 @@ def describe_groups(
     holder by its kind.
     """
     seen = [_see(group, pools) for some in ledger.turns.slices(groups) for group in some]
-    world = _world(ledger, [each for each in seen if each is not None], pools, others)
+    view = _view(ledger, [each for each in seen if each is not None], pools, others)
     rows = [
-        _row(group, each, world)
+        _row(group, each, view)
         for some in ledger.turns.slices(list(zip(groups, seen, strict=True)), 3)
         for group, each in some
     ]
-    return rows, world
+    return rows, view
 
 
 def _see(group: ObjectGroup, pools: list[ThreadPool]) -> _GroupExample | None:
@@ -130,14 +130,14 @@ def _see(group: ObjectGroup, pools: list[ThreadPool]) -> _GroupExample | None:
     return _GroupExample(group, task, found)
 
 
-def _world(
+def _view(
     ledger: Ledger, seen: list[_GroupExample], pools: list[ThreadPool], others: list[TaskRef]
-) -> World:
+) -> ProgramView:
     alone = [each.found for each in seen if each.is_one_object]
     is_locked = any(isinstance(each.found.awaited, LOCKS) for each in seen)
     locks = find_holders(ledger, others) if is_locked else None
     without = [each.awaited for each in alone if _is_without_holder(each, locks)]
-    return World(
+    return ProgramView(
         pools=pools,
         ledger=ledger,
         locks=locks,
@@ -153,7 +153,7 @@ def _is_without_holder(found: AwaitedObject, locks: LockHolders | None) -> bool:
     return found.kind in _WITHOUT_HOLDER
 
 
-def _row(group: ObjectGroup, seen: _GroupExample | None, world: World) -> ObjectRow:
+def _row(group: ObjectGroup, seen: _GroupExample | None, view: ProgramView) -> ObjectRow:
     row = ObjectRow(
         tasks=round(group.tasks),
         objects=round(group.objects),
@@ -165,10 +165,10 @@ def _row(group: ObjectGroup, seen: _GroupExample | None, world: World) -> Object
     if seen is None:
         return row
     try:
-        described = describe(seen.found, seen.task, world)
+        described = describe(seen.found, seen.task, view)
         if seen.is_one_object:
             row.waiters = awaited.waiters(seen.found)
-            row.path = path_behind(seen.found, world)
+            row.path = path_behind(seen.found, view)
         else:
             described = replace(described, number=None, state="")
     except Exception:  # noqa: BLE001 - classes of the program may raise anything

@@ -48,7 +48,7 @@ class UntrackedTasks:
 
     @property
     def are_explained(self) -> bool:
-        """Whether nearly all of them hold an open connection: more of them are more demand."""
+        """Whether nearly all of them hold an open connection: then their number follows demand."""
         sampled = sum(number for _, number in self.coroutines)
         return sampled > 0 and self.serving >= MOST * sampled
 
@@ -65,12 +65,12 @@ class Survivors:
     """Live tasks of one spawn location and coroutine of which none, or hardly any, ends.
 
     ``live``: all live tasks of the group. ``unexplained``: how many of the old ones have no reason to
-    live for so long; 0 if nearly all have one, then ``reason`` is the most frequent. ``parents``: the
-    group of the parents, if each task has a living one of its own. Of ``examined`` tasks, those that
-    are not explained if there are any: ``waits``: what they wait on, the most frequent first;
-    ``hung_up``: how many hold a connection that its peer has closed; ``unwakeable``: how many wait for an
-    object that nothing else refers to; ``shared``: the one object that nearly all of them wait for.
-    ``defined_at``: where the coroutine function is.
+    live for so long; 0 if nearly all have one. ``reason``: the most frequent reason. ``parents``: the
+    group of the parents, if each task has a living one of its own. ``defined_at``: where the coroutine
+    function is. The other fields are about ``examined`` tasks: the unexplained ones, or all of the sample
+    if there are none. ``waits``: what they wait on, the most frequent first. ``hung_up``: how many hold a
+    connection that its peer has closed. ``unwakeable``: how many wait for an object that nothing else
+    refers to. ``shared``: the one object that nearly all of them wait for.
     """
 
     location: str
@@ -95,10 +95,9 @@ class Observations:
 
     ``times``: when the snapshots behind ``series`` were taken. ``orphaned``: tasks whose owner is
     gone. ``stubborn``: tasks that were cancelled more than once and are alive. ``survivors``:
-    groups of tasks that do not end. ``explained``: what explains the tasks of a location that become
-    more. ``abandoned``: tasks
-    that wait for a future that no other object refers to. ``incomplete``: why the ledger may not see
-    all tasks. ``untold``: checks that were skipped, each with the reason.
+    groups of tasks that do not end. ``explained``: by location, what explains that its tasks grow in
+    number. ``abandoned``: tasks that wait for a future that no other object refers to. ``incomplete``:
+    why the ledger may not see all tasks. ``skipped``: checks that were skipped, each with the reason.
     """
 
     now: float
@@ -114,4 +113,4 @@ class Observations:
     unretrieved: list[UnretrievedGroup] = field(default_factory=list)
     untracked: UntrackedTasks = field(default_factory=UntrackedTasks)
     incomplete: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)

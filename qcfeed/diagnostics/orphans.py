@@ -18,7 +18,7 @@ _context = attrgetter("context")
 
 @dataclass(slots=True)
 class OrphanTask:
-    """A live task whose owner is gone. ``gone_s``: for how many seconds, if the owner tells."""
+    """A live task whose owner is gone. ``gone_s``: for how many seconds; None if the owner does not say."""
 
     serial: int
     age_s: float
@@ -42,7 +42,7 @@ def refs(
 ) -> list[TaskRef]:
     """Live tasks whose owner has been gone for at least ``grace`` seconds, in no particular order.
 
-    ``now``: ``time.monotonic()``. If an owner does not tell when it closed, ``grace`` is not applied.
+    ``now``: ``time.monotonic()``. If an owner does not say when it closed, ``grace`` is not applied.
     ``found``: the list to add them to, instead of a new one (see long_lists.py).
     From any thread, in slices that let the loop run. Cost: 0.3 us per live task.
     """
@@ -90,8 +90,9 @@ def _is_gone(owner: Owner | None) -> bool:
         return False
     try:
         closed = getattr(owner, "closed", owner)
+        # `is True`: a truthy object, a mock for example, must not make tasks orphans that can be reaped.
         return (closed() if callable(closed) else closed) is True
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - an owner that fails is not known to be gone
         return False
 
 

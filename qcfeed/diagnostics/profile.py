@@ -22,7 +22,7 @@ from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRef
 
 SAMPLE = 2_000
-"""Tasks that are sampled, approximately, unless all are asked for."""
+"""Tasks that are sampled, approximately, unless ``exact`` is given."""
 
 
 class ProfileCall(NamedTuple):

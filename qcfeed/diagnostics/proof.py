@@ -10,6 +10,7 @@ from typing import NamedTuple
 from qcfeed.diagnostics.trend import trend
 
 PARTS = 3
+"""Parts into which the time is divided; the lowest numbers of the first and last are compared."""
 MIN_SAMPLES = 2 * PARTS
 
 

@@ -17,10 +17,12 @@ from qcfeed.diagnostics.waits import state
 _TURN_S = 0.0005
 """Seconds of a loop's turn that a batch may take. A timer that is due may have to wait for three turns."""
 _SMALLEST = 32
+"""Tasks per batch, at least: smaller batches would mostly pay for the turns of the loop in between."""
 _DESCRIBED_PER_TURN = 100
 """Survivors that are described in one turn of the loop."""
 _FIRST_CHECK_S = 0.001
 _MAX_CHECK_S = 0.05
+"""Seconds between two checks of the tasks that have not ended; the wait doubles from the first to this."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ async def _cancel_all(refs: Iterator[TaskRef], batch: int, reaping: Reaping) -> 
         # time, because freeing tens of thousands at once would stall the loop too.
         await asyncio.sleep(0)
         lingering += _count_ended(cancelled, reaping)
+        # How many tasks of this batch's kind would have fitted into the time of one turn.
         fits = int(size * _TURN_S / (time.perf_counter() - turned))
         size = max(1, min(batch, 2 * size, max(_SMALLEST, fits)))
     return lingering

@@ -32,7 +32,8 @@ from typing import Any
 from qcfeed.diagnostics import chain
 
 MAX_ITEMS = 50
-"""Items of a container that are followed. A larger one is a register of many, not what one task works on."""
+"""Items of a container that are followed. A larger container is a register of many objects, not what one
+task works on."""
 
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _NOT_FOLLOWED = (

@@ -62,7 +62,7 @@ def asyncio_refs() -> set[TaskRef] | None:
     return getattr(asyncio_collection(name), "data", None)
 
 
-class Untracked:
+class UntrackedCounter:
     """Counts a loop's untracked live tasks where listing all tasks is expensive (Python 3.14 and later).
 
     Every instance of a class written in C holds a reference to its class (from Python 3.12 on). So

@@ -20,8 +20,11 @@ ABANDONED_AFTER_S = 30.0
 """Seconds after which a wait for an abandoned future counts as proved: the code that dropped the future
 may be about to cancel the task."""
 MIN_AGE_S = 1.0
+"""Seconds for which a task must have had a symptom before it is reported: tasks may be about to end."""
 RECENT_S = 3600.0
+"""Seconds for which stalls, late wake-ups and unretrieved exceptions are reported."""
 LONG_STALL_S = 1.0
+"""Seconds from which a single stall counts as proved."""
 MIN_REPEATS = 3
 """Stalls at one place; fewer short ones are no more than a reason to look again."""
 STACK_LINES = 8

@@ -70,6 +70,7 @@ class RunnerWatch:
         self._before.update(task for loop in _loops for task in asyncio.all_tasks(loop))
         for loop_class in _loop_classes():
             self._replace_init(loop_class)
+        # Both, because Runner.run() creates the loop without calling the public get_loop().
         self._replace("run", self._see)
         self._replace("get_loop", self._see)
         self._replace("close", self._judge_runner)
@@ -128,6 +129,7 @@ class RunnerWatch:
         original = self._replaced[asyncio.Runner, name] = getattr(asyncio.Runner, name)
 
         def replacement(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
+            # Inside a running loop nothing can be checked: the check itself runs the loop.
             if threading.get_ident() == self._thread and asyncio._get_running_loop() is None:  # noqa: SLF001
                 first(runner)
             return original(runner, *args, **kwargs)

@@ -33,7 +33,7 @@ SAMPLE_EVERY_S = 10.0
 MAX_SHARE = 0.02
 """Share of the time for which the sampling thread may work: with a million tasks it samples less often."""
 MAX_SUSPECTS = 1_000
-"""Suspect tasks that are followed from one snapshot to the next: the oldest. More need no proof."""
+"""Suspect tasks that are followed from one snapshot to the next: the oldest."""
 _MAX_SERIALS = 5
 _MAX_GROWN = 20
 """Growing locations that are examined for an explanation: those that have grown most."""
@@ -105,10 +105,10 @@ class DiagnosticsSampler:
             self._on_snapshot(now, taken)
         for site in self._ledger.sites():
             site.refill_budget()
-        info = self._suspect_since_by_serial
+        known = self._suspect_since_by_serial
         suspects = oldest(self._ledger, self._suspects(now), MAX_SUSPECTS)
         self._suspect_since_by_serial = {
-            each.serial: info.get(each.serial, now) for each in suspects
+            each.serial: known.get(each.serial, now) for each in suspects
         }
         self._abandoned.note(now)
 
@@ -117,7 +117,7 @@ class DiagnosticsSampler:
 
         From any thread. Cost: 0.5 us per live task, 1 us per orphan.
         """
-        # Before the observations: they must be as new as the check that vouches for them.
+        # First, so that no fault of the ledger that is older than these observations is missed.
         self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
         series = self.history.series()
@@ -135,7 +135,7 @@ class DiagnosticsSampler:
             unretrieved=self.unretrieved.counts(),
             untracked=self._untracked_tasks(now),
             incomplete=[*self._failed(), *snapshot.incomplete(self._ledger, now)],
-            untold=list(self._untold()),
+            skipped=list(self._skipped()),
         )
 
     def _untracked_tasks(self, now: float) -> UntrackedTasks:
@@ -161,7 +161,7 @@ class DiagnosticsSampler:
         """Look at the tasks every LOOK_EVERY_S seconds, and take a snapshot with every few looks."""
         wait, next_sample = 0.0, time.monotonic()
         while not self._stopping.wait(wait):
-            # CPU time of this thread: on a busy machine it mostly waits for its turn.
+            # CPU time of this thread, because on a busy machine it mostly waits for the GIL or a core.
             began, now = time.thread_time(), time.monotonic()
             try:
                 self.look(now)
@@ -250,7 +250,7 @@ class DiagnosticsSampler:
         """Why the rules judge old observations, if the last look or snapshot failed."""
         return [] if self.failure is None else [f"the last snapshot failed: {self.failure}"]
 
-    def _untold(self) -> Iterator[str]:
+    def _skipped(self) -> Iterator[str]:
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
         if not IS_RELIABLE:
@@ -262,7 +262,7 @@ class DiagnosticsSampler:
 
 
 def _grown_most(series: list[LocationSeries]) -> list[str]:
-    """Locations whose tasks have become more in the history, those that have grown most first."""
+    """Locations whose number of tasks has grown in the history, most growth first."""
     grown = {each.location: each.live[-1] - min(each.live) for each in series if each.live}
     return sorted((at for at in grown if grown[at] >= MIN_GROWTH), key=lambda at: -grown[at])[
         :_MAX_GROWN

@@ -52,10 +52,10 @@ class SelfCheck:
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
         self.is_late = False
-        """Whether ``refresh`` has waited in vain for a probe, and none has ended since."""
+        """Whether the last ``refresh`` timed out, and no probe has ended since."""
 
     def problems(self) -> list[str]:
-        """What was wrong at the last probe and at the last count. From any thread."""
+        """Faults found by the last probe and by the last count, one sentence each. From any thread."""
         found = []
         if self._probed:
             found.append(
@@ -88,7 +88,7 @@ class SelfCheck:
             self.is_late = not checked.is_set()
 
     def _start_for(self, checked: threading.Event) -> None:
-        """Run one whole probe, after the one that is under way, and set ``checked`` when it is done."""
+        """Run one whole probe, after one that is under way, and set ``checked`` when it has ended."""
         if self._task is not None and not self._task.done():
             self._task.add_done_callback(lambda _: self._start_for(checked))
             return
@@ -223,8 +223,8 @@ def _may_be_destroyed(probe: AnyTask) -> None:
 
 
 def _end(probe: AnyTask) -> None:
-    """Cancel a probe. Where its loop is closed, it can only be closed itself: Python would report one
-    that has never run."""
+    """Cancel a probe. If its loop is closed, close its coroutine instead: Python would report that the
+    coroutine was never awaited."""
     if not probe.get_loop().is_closed():
         probe.cancel()
     elif not probe.done() and (coroutine := probe.get_coro()) is not None:

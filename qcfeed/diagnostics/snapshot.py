@@ -122,8 +122,8 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
 
 
 class _ScanCounts:
-    """What a scan finds that the counters of a site do not tell: the oldest task, the orphans, and how
-    many live tasks there are, for the ledger's check of itself."""
+    """What the counters of a site do not show: the oldest task, the orphans, and the number of live tasks
+    that a scan finds, for the ledger's check of itself."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.orphaned: Counter[Site] = Counter()
@@ -195,6 +195,7 @@ def _add_site(row: LocationCounts, site: Site, seen: _ScanCounts, now: float) ->
     row.live += live
     row.spawned += sum(outcomes) + live
     seen.note_counters(site, live, sum(outcomes) + live)
+    # The scan was earlier than these counters, and tasks may have ended since.
     row.orphaned += min(live, seen.orphaned[site])
     created_at = seen.oldest.get(site)
     if created_at is not None and live:

@@ -23,7 +23,7 @@ _short = lru_cache(4096)(short_path)
 def source_lines(places: Iterable[str]) -> dict[str, str]:
     """The text of each ``file:line``, as the file has it now; those that cannot be read are left out.
 
-    Of a task that a library creates for the application: the application's line.
+    For a task that a library creates for the application, this is the application's line.
 
     From any thread. Cost: 1 us per imported module, and 3 us per location whose file is cached.
     """
@@ -33,7 +33,7 @@ def source_lines(places: Iterable[str]) -> dict[str, str]:
 
 
 def source_line(place: str) -> str:
-    """As ``sources``, of one place; empty where it cannot be read."""
+    """As ``source_lines``, for one place; empty if it cannot be read."""
     return source_lines([place]).get(place, "")
 
 

@@ -45,9 +45,9 @@ class StackFrame:
 
 @dataclass(slots=True)
 class CapturedStack:
-    """The calls of one thread, innermost last. ``dropped``: outer calls that are left out.
+    """The calls of one thread, innermost last. ``dropped_frames``: outer calls that are left out.
 
-    ``task``: the task that runs in it, if any.
+    ``running_task``: the task that runs in it, if any.
     """
 
     name: str

@@ -1,11 +1,11 @@
 """Whether the tasks of a group end: survival, judged from which tasks are alive at each look. Pure.
 
-A leak and honest work differ in what happens to tasks that are older than the usual ones: honest ones
-end, leaked ones do not. So for some age, the tasks that reached it are counted, those that ended after
-it, and the time that they have lived beyond it. If tasks that reached the age were to live for as long
-again, a number of ends could be expected (the exponential model of survival analysis: time at risk
-divided by the mean lifetime). A leak is suspected where many were to be expected and none, or hardly
-any, were seen, while further tasks keep reaching that age.
+Leaked tasks differ from sound ones in what happens at an unusual age: sound tasks end, leaked ones do
+not. For a given age, this module counts the tasks that reached it, those that ended after it, and the
+time that all of them have lived beyond it. If a task that has reached the age lives for as long again
+on average, that time allows to estimate how many of them should have ended (the exponential model of
+survival analysis: time at risk divided by the mean lifetime). A leak is suspected if many should have
+ended and none, or hardly any, did, while further tasks keep reaching that age.
 """
 
 from __future__ import annotations
@@ -17,42 +17,52 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 AGES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
-"""Ages from which survival is judged, in seconds; the lowest age at which it shows counts."""
+"""Ages at which survival is judged, in seconds. The lowest age that shows a leak counts."""
 WINDOWS_S = (20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)
-"""Only tasks created in such a window are judged, so that a pool made earlier hides no leak."""
+"""Seconds. Only tasks created in such a window are judged together, so that a pool of tasks that was
+created earlier does not hide a leak."""
 MAX_ENDED_SHARE = 0.02
-"""Share of the tasks that reached the age and may have ended since: the odd one is cleaned up."""
+"""Share of the tasks that reached the age which may have ended since: even of a leak, a few tasks may be
+cleaned up."""
 PARTS = 3
 MIN_PART = 0.1
-"""The time in which the old tasks were created is divided into PARTS. Each must have at least this
-share of them: a pool is created at once, and a ramp stops."""
+"""The time in which the old tasks were created is divided into PARTS. At least this share of them must
+have been created in each part. A pool is created at once, and a start-up phase ends."""
 MIN_YOUNG = 0.3
-"""Tasks younger than the age: at least this share of what the old ones' rate of creation lets expect."""
+"""Tasks must still be created: there must be this share, or more, of the young tasks that are expected at
+the rate at which the old ones were created."""
 KNOWN_ENDS = 20
-"""Ends before the age from which it is known how long a sound task of the group takes."""
+"""From this many ends before the age on, it is known how long a sound task of the group takes."""
 MAX_TRACKED = 4_096
-"""Tasks of a group that are followed; of more, every second, fourth, ... by serial number."""
+"""Tasks of a group that are followed. Of more, every second, fourth, ... is, by serial number."""
 MAX_ENDS = 2_000
+"""Ends of followed tasks that are remembered for a group."""
 
 
-class Needed(NamedTuple):
-    """What must be seen before a leak is suspected: tasks older than the age, ends that would be
-    expected of them if they were sound, and the seconds for which tasks have been created."""
+class RequiredEvidence(NamedTuple):
+    """What is required to suspect a leak.
+
+    ``old``: tasks older than the age. ``expected``: how many ends sound tasks of that age would have
+    shown. ``span_s``: seconds during which tasks have been created.
+    """
 
     old: int
     expected: float
     span_s: float
 
 
-NEEDED = Needed(old=15, expected=15, span_s=16.0)
-"""Where it is known how long sound tasks of the group take."""
-NEEDED_UNKNOWN = Needed(old=40, expected=60, span_s=20.0)
-"""Where hardly any task of the group has ever ended: any work that takes long looks like this first."""
+NEEDED = RequiredEvidence(old=15, expected=15, span_s=16.0)
+"""Used if it is known how long sound tasks of the group take."""
+NEEDED_UNKNOWN = RequiredEvidence(old=40, expected=60, span_s=20.0)
+"""Used if hardly any task of the group has ever ended. Any long work looks like this at first."""
 
 
-class End(NamedTuple):
-    """A tracked task that ended: when that was noticed, and its age when it was last seen alive and when
-    it was missed. Seconds."""
+class ObservedEnd(NamedTuple):
+    """A followed task that ended. Seconds.
+
+    ``at``: when its end was noticed. ``seen_age``: its age when it was last seen alive. ``missed_age``:
+    its age when it was first found to be gone.
+    """
 
     at: float
     seen_age: float
@@ -92,9 +102,9 @@ class Population:
 
     def __init__(self) -> None:
         self.mask = 0
-        """Only tasks are followed of whose serial these bits are zero."""
+        """A task is followed if none of these bits is set in its serial."""
         self._alive: dict[int, float] = {}
-        self._ends: deque[End] = deque(maxlen=MAX_ENDS)
+        self._ends: deque[ObservedEnd] = deque(maxlen=MAX_ENDS)
         self._usual: deque[float] = deque(maxlen=256)
         self._looked_at: float | None = None
         self._pace = 0.0
@@ -118,7 +128,7 @@ class Population:
         if last is not None:
             for serial in self._alive.keys() - alive.keys():
                 created_at = self._alive[serial]
-                self._ends.append(End(now, max(0.0, last - created_at), now - created_at))
+                self._ends.append(ObservedEnd(now, max(0.0, last - created_at), now - created_at))
             self._pace = now - last
         self._looked_at = now
         self._alive = alive
@@ -146,6 +156,8 @@ class Population:
             if not young:
                 continue
             for age in AGES_S:
+                # The age must be long compared with the time between two looks, which blurs the ends,
+                # and leave at least as much time beyond it as before it.
                 if 2 * self._pace <= age <= young[-1] / 2:
                     seen = self._judge(now, age, window, young)
                     if seen is not None:
@@ -170,7 +182,7 @@ class Population:
         goes_on = len(young) - len(old) >= MIN_YOUNG * per_s * age and _is_spread(old, age, span)
         if ended > MAX_ENDED_SHARE * (len(old) + ended) or not goes_on:
             return None
-        each = self.mask + 1
+        each = self.mask + 1  # tasks that one followed task stands for
         oldest = sorted(
             serial
             for serial, created_at in self._alive.items()
@@ -196,7 +208,7 @@ class Population:
         self._ends = deque(list(self._ends)[::2], maxlen=MAX_ENDS)
 
 
-def _middle(end: End) -> float:
+def _middle(end: ObservedEnd) -> float:
     return (end.seen_age + end.missed_age) / 2
 
 

@@ -26,14 +26,16 @@ from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, task_of
 LOOK_EVERY_S = 2.0
 """Seconds between two looks."""
 MAX_GROUPS = 2_000
-"""Groups that are followed; those with most tasks at the moment when there are too many."""
+"""Groups that are followed; if there are more, those with most tasks."""
 SAMPLE = 60
 """Old tasks of a group that are examined, spread over their ages."""
 MIN_UNEXPLAINED = 0.1
 """Share of the examined tasks from which tasks without a reason are reported."""
 ONE_PARENT_EACH = 1.5
-"""Up to so many tasks per living parent, the tasks belong to their parents, which are judged instead."""
+"""With at most this many tasks per living parent, each task belongs to its parent, which is judged
+instead."""
 ALL_BUT_FEW = 0.9
+"""Share of a group that counts as nearly all of it."""
 _SERIALS = 5
 _KINDS = 3
 
@@ -84,7 +86,7 @@ class WatchedGroup:
 
 
 class SurvivorWatch:
-    """Looks at all live tasks again and again, and tells which groups do not end.
+    """Looks at all live tasks again and again, and finds the groups that do not end.
 
     ``note`` and ``survivors`` may run in different threads. Cost of a look: 0.7 us per live task, in
     slices that let the loop run; 200 bytes for each followed task.

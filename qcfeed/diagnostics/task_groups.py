@@ -65,7 +65,7 @@ class CoroutineGroup:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class _Found:
+class _GroupCounter:
     """A group while it is counted. ``own``: the index of the link of the program itself, in each chain."""
 
     __slots__ = ("code", "coroutine", "count", "lines", "looked_up", "own", "waiting")
@@ -97,8 +97,8 @@ class Grouping:
     """
 
     def __init__(self) -> None:
-        self._found: dict[_Key, _Found] = {}
-        self._others = _Found("other", "")
+        self._found: dict[_Key, _GroupCounter] = {}
+        self._others = _GroupCounter("other", "")
 
     def add(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Take in some tasks. A task that cannot be read is counted as ``unknown``."""
@@ -110,7 +110,7 @@ class Grouping:
                     running[loop] = asyncio.current_task(loop)
                 self._add(task, is_running=running[loop] is task)
             except Exception:  # noqa: BLE001 - task and coroutine classes of the program may raise anything
-                self._found.setdefault((), _Found("?", "unknown")).add([])
+                self._found.setdefault((), _GroupCounter("?", "unknown")).add([])
 
     def groups(self) -> list[CoroutineGroup]:
         """The groups so far, the largest first."""
@@ -138,14 +138,14 @@ class Grouping:
 
     def _new(
         self, key: _Key, task: asyncio.Task[Any], links: list[Any], state: str, waiter: Any
-    ) -> _Found:
+    ) -> _GroupCounter:
         if len(self._found) >= MAX_GROUPS:
             return self._others
         codes = [chain.code(link) for link in links]
         own = _own(codes)
         waiting = state or _waiting(links, codes, own, waiter)
         code = None if own is None else codes[own]
-        made = self._found[key] = _Found(_coroutine(task), waiting, own, code)
+        made = self._found[key] = _GroupCounter(_coroutine(task), waiting, own, code)
         return made
 
 
@@ -192,7 +192,7 @@ def _waiting(links: list[Any], codes: list[CodeType | None], own: int | None, wa
     return "gather" if name == "_GatheringFuture" else "future"
 
 
-def _place(found: _Found) -> tuple[str, str]:
+def _place(found: _GroupCounter) -> tuple[str, str]:
     if found.code is None:
         return "", ""
     lines = sorted(found.lines) or [found.code.co_firstlineno]

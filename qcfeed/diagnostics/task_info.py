@@ -1,8 +1,8 @@
 """What the ledger knows about one task.
 
-The ledger's own tasks (``LedgerTask``) carry these fields themselves. For tasks of another task factory they
-are in a ``TaskRecord``, which holds the task weakly. Both have the same fields, so functions that read
-them accept either, as a ``TaskInfo``. Neither keeps a task alive.
+The ledger's own tasks (``LedgerTask``) have these fields themselves. For tasks of another task factory
+they are in a ``TaskRecord``, which holds the task weakly. Both have the same fields, so functions that
+read them accept either, as a ``TaskInfo``. Neither keeps a task alive.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def to_record(info: TaskInfo) -> TaskRecord:
 
 
 def record_end(info: TaskInfo, task: AnyTask) -> None:
-    """Record how ``task`` ended; a task that has not ended is being destroyed. Does nothing twice."""
+    """Record how ``task`` ended; one that has not ended is being destroyed. A second call does nothing."""
     site = info.site
     outcome = _outcome(task)
     # No call and no loop until the counters are done: the interpreter switches threads only there.

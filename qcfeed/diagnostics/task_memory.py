@@ -36,8 +36,8 @@ class LocationMemory:
         return self.bytes / self.live if self.live else 0.0
 
 
-class Shared(NamedTuple):
-    """What a task refers to and does not hold alone. ``name``: of the variable, if it is known."""
+class SharedObject(NamedTuple):
+    """An object that a task refers to and does not hold alone. ``name``: the variable's, if known."""
 
     name: str
     where: str
@@ -46,10 +46,10 @@ class Shared(NamedTuple):
 
 @dataclass(slots=True)
 class TaskMemory:
-    """``shared``: for one task of each location."""
+    """The memory of the live tasks. ``shared``: objects that one task of each location shares with others."""
 
     rows: list[LocationMemory]
-    shared: list[Shared]
+    shared: list[SharedObject]
 
 
 def by_location(ledger: Ledger, sizes: ObjectSizes, sample: int = SAMPLE) -> TaskMemory:
@@ -58,7 +58,7 @@ def by_location(ledger: Ledger, sizes: ObjectSizes, sample: int = SAMPLE) -> Tas
     From any thread, in slices that let the loop run. Cost: a scan, and 20 us per sampled task.
     """
     sites = by_site(ledger)
-    shared: list[Shared] = []
+    shared: list[SharedObject] = []
     rows: dict[tuple[str, str], LocationMemory] = {}
     counts = sample_sizes(list(map(len, sites.values())), sample)
     for (site, refs), number in zip(sites.items(), counts, strict=True):
@@ -76,7 +76,7 @@ def _measure(
     refs: list[TaskRef],
     number: int,
     sizes: ObjectSizes,
-    shared: list[Shared],
+    shared: list[SharedObject],
 ) -> None:
     measured, total = 0, 0.0
     for task in _spread(ledger, refs, number):
@@ -101,15 +101,15 @@ def _spread(ledger: Ledger, refs: list[TaskRef], number: int) -> Iterator[Any]:
             yield task
 
 
-def _others(task: Any, owned: set[int], location: str) -> Iterator[Shared]:
-    """What the coroutines of a task refer to in variables, and the task does not hold alone."""
+def _others(task: Any, owned: set[int], location: str) -> Iterator[SharedObject]:
+    """The objects in the variables of a task's coroutines that the task does not hold alone."""
     links = references.own(chain.links(task.get_coro()))
     for link in links:
         code, frame = chain.code(link), chain.frame(link)
         where = f"a variable of {getattr(code, 'co_qualname', '?')}, a task of {location}"
         for name, thing in {} if frame is None else dict(frame.f_locals).items():
             if id(thing) not in owned:
-                yield Shared(name, where, thing)
+                yield SharedObject(name, where, thing)
     for thing in references.held(links):
         if id(thing) not in owned:
-            yield Shared("", f"a variable of a task of {location}", thing)
+            yield SharedObject("", f"a variable of a task of {location}", thing)

@@ -32,8 +32,8 @@ _QUEUED = 10_000
 class ThreadPool:
     """A pool at one moment. ``threads``: those that have been started, ``busy`` of them ran a call.
 
-    ``others_busy``: whether a call ran besides that of the thread that looks. ``executor`` is the pool
-    itself, so keep this only briefly.
+    ``others_busy``: whether a call ran in a thread other than the one that reads this. ``executor`` is
+    the pool itself, so keep this only briefly.
     """
 
     executor: ThreadPoolExecutor
@@ -111,7 +111,7 @@ def pools() -> list[ThreadPool]:
 
 
 def pool_of(future: Future[Any], among: list[ThreadPool]) -> ThreadPool | None:
-    """The pool in which a call waits or runs; None if several are possible. Never guesses.
+    """The pool in which a call waits or runs; None if several pools are possible.
 
     Cost: 1 us; 1 ms once for each pool with a queue, if several have one.
     """

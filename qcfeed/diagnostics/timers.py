@@ -22,20 +22,21 @@ _SAMPLE = 100
 AHEAD_S = 0.5
 _AT_ONCE = 200
 """Timers go back to the loop half a second before they are due, at most 200 (0.5 ms) in each turn of
-the loop. So even of 50,000 that are due at the same time none is late."""
+the loop. So none is late, even if 50,000 are due at the same time."""
 SLICE = 50
+"""Timers that are handled between two looks at the clock."""
 TURN_S = 0.0005
-"""What the removal may take of one turn of the loop."""
+"""Seconds of one turn of the loop that the removal may take."""
 _OFFSET = 1 << 40
-"""Taken off the loop's count of cancelled timers so that it never exceeds half of the heap. As an
-offset it leaves the count itself right."""
+"""Subtracted from the loop's count of cancelled timers, so that the count never exceeds half of the heap.
+The loop goes on counting, so adding it again gives the right count."""
 
 _METHODS = ("_run_once", "call_at", "_timer_handle_cancelled")
 _ATTRIBUTES = ("_scheduled", "_timer_cancelled_count")
 
 
 def can_remove_gradually(loop: Any) -> bool:
-    """Whether ``loop`` keeps its timers as asyncio's own loops do; uvloop, for one, does not."""
+    """Whether ``loop`` keeps its timers as asyncio's own loops do; uvloop does not."""
     if not isinstance(loop, BaseEventLoop):
         return False
     own = vars(loop)
@@ -95,7 +96,7 @@ class GradualRemoval:
     def _turn(self) -> None:
         """Once in every turn of the loop."""
         if not self._active:
-            return  # it gave up just after it had scheduled this
+            return  # _give_up() ran after this call was scheduled
         try:
             if self._in_block:
                 self._set_aside_if_many()

@@ -19,7 +19,7 @@ waits for the GIL has woken up and taken it."""
 
 
 class ReaderTurns:
-    """The turns of all readers of one loop. They share it, because their turns add up for the loop."""
+    """The turns of all readers of one loop. They share one instance, because the loop waits for all of them."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -43,7 +43,7 @@ class ReaderTurns:
             yield some
 
     def let_loop_run(self) -> None:
-        """Sleep shortly if the reader has worked for READER_TURN_S; call it after each small piece of work."""
+        """Sleep briefly if the reader has worked for READER_TURN_S. Call it after each small piece of work."""
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
         if elsewhere and time.monotonic() - self._yielded_at > READER_TURN_S:
             time.sleep(_PAUSE_S)

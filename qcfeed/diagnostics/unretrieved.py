@@ -35,7 +35,7 @@ class UnretrievedGroup:
 
 
 class UnretrievedListener:
-    """Counts unretrieved exceptions in front of the loop's exception handler, which still gets them.
+    """Counts unretrieved exceptions before the loop's own exception handler gets them, as it always does.
 
     asyncio reports an exception when the task is freed, so a task that the program still holds is not
     counted yet. Cost: nothing until there is a report.

@@ -12,7 +12,7 @@ from typing import Any
 
 from qcfeed.diagnostics import awaited, thread_pools, wait_rules, waits
 from qcfeed.diagnostics.awaited import AwaitedObject
-from qcfeed.diagnostics.object_holders import Holder, World, holders_of
+from qcfeed.diagnostics.object_holders import Holder, ProgramView, holders_of
 from qcfeed.diagnostics.object_names import attribute_name, global_names
 from qcfeed.diagnostics.site import AnyTask
 
@@ -26,7 +26,7 @@ class WaitObject:
     task its serial. None if the object has no number: see ``find``. ``name``: the attribute in which the
     waiting task finds it, as ``Pool._lock``; empty if none is known. ``state``: for example the length
     of a queue, or how many wait. ``at``: where the task waits, ``file:line function``. ``holders``: what
-    it waits for in turn, as far as that can be told without a search; by_object.py searches for the
+    it waits for in turn, as far as that is known without a search; by_object.py searches for the
     holders of locks.
     """
 
@@ -47,41 +47,41 @@ class WaitObject:
         return f"{self.label} ({self.name})" if self.name else self.label
 
 
-def wait_object(task: AnyTask | None, world: World | None = None) -> WaitObject | None:
+def wait_object(task: AnyTask | None, view: ProgramView | None = None) -> WaitObject | None:
     """The object that ``task`` waits for, described; None if it waits for none or cannot be read.
 
-    ``world``: with ``locks``, the holders of locks are known too (``lock_holders.find_holders``).
+    ``view``: with ``locks``, the holders of locks are known too (``lock_holders.find_holders``).
     From any thread; never raises. Cost: 20-60 us, 1 ms per 10,000 global variables of the program, and
     what ``waits.wait`` leaves behind. So call it for some tasks, not for all.
     """
     try:
-        world = world or World(thread_pools.pools())
-        found = awaited.find(task, world.pools)
+        view = view or ProgramView(thread_pools.pools())
+        found = awaited.find(task, view.pools)
         if found is None or task is None:
             return None
-        return describe(found, task, replace(world, names=global_names([found.awaited])))
+        return describe(found, task, replace(view, names=global_names([found.awaited])))
     except Exception:  # noqa: BLE001 - classes of the program may raise anything
         return None
 
 
-def describe(found: AwaitedObject, task: AnyTask, world: World) -> WaitObject:
+def describe(found: AwaitedObject, task: AnyTask, view: ProgramView) -> WaitObject:
     """Describe the object that ``task`` waits for. May raise. Cost: 20-60 us."""
     links = found.seen.links
-    holders, count = holders_of(found, world)
+    holders, count = holders_of(found, view)
     return WaitObject(
         kind=found.kind,
-        number=awaited.number(found, world.ledger),
-        name=attribute_name(found.awaited, links) or world.names.get(id(found.awaited), ""),
-        state=_state(found, task, world),
+        number=awaited.number(found, view.ledger),
+        name=attribute_name(found.awaited, links) or view.names.get(id(found.awaited), ""),
+        state=_state(found, task, view),
         at=waits.own_line(links),
         holders=holders,
         holder_count=count,
     )
 
 
-def _state(found: AwaitedObject, task: AnyTask, world: World) -> str:
+def _state(found: AwaitedObject, task: AnyTask, view: ProgramView) -> str:
     thing, seen = found.awaited, found.seen
-    pool = next((each for each in world.pools if each.executor is thing), None)
+    pool = next((each for each in view.pools if each.executor is thing), None)
     if pool is not None:
         return pool.describe()
     if isinstance(thing, asyncio.Lock):

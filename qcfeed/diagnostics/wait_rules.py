@@ -29,7 +29,7 @@ Find = Callable[[Any], Any]
 
 
 class Rule(NamedTuple):
-    """``files``: possible ends of the file name. ``kind``: what the function waits on, in a word.
+    """What a known function waits on. ``files``: possible ends of its file name. ``kind``: in a word or two.
 
     ``find``: finds the object that a link waits for; without it, no object is known.
     """
@@ -104,8 +104,8 @@ def pending(futures: Iterable[Any]) -> str:
 def left(handle: Any, task: AnyTask) -> float:
     """Seconds until a timer, or any object with ``when()``, is due."""
     loop = task.get_loop()
-    # uvloop's time() updates the loop's cached time, which another thread must not do. uvloop uses the
-    # monotonic clock.
+    # uvloop's time() changes the loop's cached time, so only the loop's own thread may call it. Its
+    # timers use the monotonic clock.
     ours = type(loop).__module__.startswith("uvloop")
     now = time.monotonic() if ours else loop.time()
     return max(0.0, float(handle.when()) - now)

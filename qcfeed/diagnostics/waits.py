@@ -99,7 +99,7 @@ def wait(task: AnyTask | None) -> Wait:
         seen = look(task)
         if task is None or not seen.links:
             return Wait(seen.kind)
-        kind, detail = _told(seen, task)
+        kind, detail = _kind_and_detail(seen, task)
         return Wait(kind, detail, own_line(seen.links), timeout(seen.links, task))
     except Exception:  # noqa: BLE001
         return Wait("unknown")
@@ -115,7 +115,7 @@ def state(task: AnyTask | None) -> str:
         seen = look(task)
         if task is None or seen.waiter is None:
             return seen.kind
-        kind, detail = _told(seen, task)
+        kind, detail = _kind_and_detail(seen, task)
         text = _text(kind, detail)
         return f"{text} at {own_line(seen.links)}" if kind == "future" and seen.links else text
     except Exception:  # noqa: BLE001
@@ -172,7 +172,7 @@ def mentions(task: AnyTask | None, word: str) -> bool:
         wanted = word.casefold()
         if task is None or seen.waiter is None or wanted in seen.kind.casefold():
             return wanted in seen.kind.casefold()
-        kind, detail = _told(seen, task)
+        kind, detail = _kind_and_detail(seen, task)
         if wanted in _text(kind, detail).casefold():
             return True
         if kind != "future" or not seen.links:
@@ -235,7 +235,7 @@ def look(task: AnyTask | None) -> RawWait:
     return RawWait("", links, waiter)
 
 
-def _told(seen: RawWait, task: AnyTask) -> tuple[str, str]:
+def _kind_and_detail(seen: RawWait, task: AnyTask) -> tuple[str, str]:
     """Kind and detail. No detail if the objects are not as the rule expects them."""
     if seen.rule is None:
         return wait_rules.of_future(seen.waiter)

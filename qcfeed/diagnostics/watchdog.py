@@ -18,7 +18,9 @@ CHECK_EVERY_S = 0.05
 MIN_STALL_S = 0.1
 """Seconds for which a stall must have lasted before it is recorded."""
 MAX_STALLS = 64
+"""Stalls that are kept, and as many late wake-ups."""
 _OVERDUE_S = 0.01
+"""Seconds by which a beat may be late: timers are not exact."""
 _SAME_STALL_S = 0.005
 """Two checks see the same stall if the start times that they compute differ by less."""
 
@@ -46,8 +48,9 @@ class Watchdog:
     """Keeps the last stalls of a loop with their stacks.
 
     It counts only time during which its own thread ran on time, so a stopped process or a sleeping
-    machine is no stall. A loop that is woken late from its selector is a late wake-up, not a stall. For the same reason it does not see a single C call that holds the GIL (a huge
-    sort, a garbage collection): no other thread runs meanwhile.
+    machine is not a stall. For the same reason it does not see a single C call that holds the GIL (a huge
+    sort, a garbage collection): no other thread runs meanwhile. If the loop is woken late from its
+    selector, that is a late wake-up, not a stall.
     Cost: a thread that wakes 20 times per second and compares two numbers.
     """
 
@@ -60,7 +63,7 @@ class Watchdog:
         self._began = 0.0
         self._seen = 0.0
         self._current: Stall | None = None
-        """The stall or late wake-up that goes on."""
+        """The stall or late wake-up that is going on."""
         self._late: deque[Stall] = deque(maxlen=MAX_STALLS)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -81,7 +84,7 @@ class Watchdog:
         self._loop = self._thread = None
 
     def stalls(self) -> list[Stall]:
-        """The last MAX_STALLS stalls, oldest first, including one that goes on. From any thread."""
+        """The last MAX_STALLS stalls, oldest first, including one that is going on. From any thread."""
         return [replace(stall) for stall in self._stalls.copy()]
 
     def late_wakeups(self) -> list[Stall]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Counted(Protocol):
+class CountedLocation(Protocol):
     """A location's row in a snapshot: a ``snapshot.LocationCounts``, or a row of a saved file."""
 
     @property
@@ -49,7 +49,7 @@ class Flow:
 
     @property
     def note(self) -> str:
-        """What to know before reading the numbers; empty if nothing."""
+        """A remark on the numbers: ``new``, ``gone`` or ``counted anew``; else empty."""
         if self.live_before is None:
             return "new"
         if self.live is None:
@@ -58,7 +58,11 @@ class Flow:
 
 
 def between(
-    before: Iterable[Counted], after: Iterable[Counted], seconds: float, *, same: bool = True
+    before: Iterable[CountedLocation],
+    after: Iterable[CountedLocation],
+    seconds: float,
+    *,
+    same: bool = True,
 ) -> list[Flow]:
     """Every location of either snapshot, strongest growth first.
 
@@ -96,16 +100,18 @@ def total(flows: Iterable[Flow], seconds: float) -> Flow:
     )
 
 
-def _flow(before: Counted | None, after: Counted, minutes: float | None, *, same: bool) -> Flow:
+def _flow(
+    before: CountedLocation | None, after: CountedLocation, minutes: float | None, *, same: bool
+) -> Flow:
     spawned = before.spawned if before else 0
     live = before.live if before else 0
     comparable = same and after.spawned >= spawned
-    born = after.spawned - spawned
+    created = after.spawned - spawned
     return Flow(
         location=after.location,
         function=after.function,
-        spawned=born if comparable else None,
-        ended=max(0, live + born - after.live) if comparable else None,
+        spawned=created if comparable else None,
+        ended=max(0, live + created - after.live) if comparable else None,
         live_before=before.live if before else None,
         live=after.live,
         per_minute=(after.live - live) / minutes if comparable and minutes else None,
@@ -114,5 +120,5 @@ def _flow(before: Counted | None, after: Counted, minutes: float | None, *, same
     )
 
 
-def _gone(row: Counted) -> Flow:
+def _gone(row: CountedLocation) -> Flow:
     return Flow(row.location, row.function, None, None, row.live, None, None)

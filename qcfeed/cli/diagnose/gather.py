@@ -29,7 +29,7 @@ def gather(
 ) -> Evidence:
     """Collect evidence for ``seconds``.
 
-    Parts that could not be collected are named in ``untold``; raises only what the first request does.
+    Parts that could not be collected are named in ``skipped``; raises only what the first request does.
     After a part that times out, no more are requested: it takes at most ``seconds`` plus twice the
     client's timeout.
     """

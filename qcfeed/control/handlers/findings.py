@@ -48,7 +48,7 @@ class _FindingsHandler:
             findings=rows,
             snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
-            skipped=look.untold,
+            skipped=look.skipped,
             explained=list(leak_rules.explained(look)),
             untracked_explained=look.untracked.are_explained,
         )

@@ -10,7 +10,7 @@ import pytest
 from qcfeed.diagnostics import leak_rules
 from qcfeed.diagnostics.demand import Reason, ReasonKind
 from qcfeed.diagnostics.findings import Certainty, Finding
-from qcfeed.diagnostics.object_holders import Holder, Path
+from qcfeed.diagnostics.object_holders import Holder, HolderPath
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Observations, Parents, Survivors, UntrackedTasks
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
@@ -198,7 +198,7 @@ def behind_a_lock(*, deadlock: bool) -> ObjectRow:
         "holds", 12, "Task-9", "refresh", "bot.py:7", "Lock.acquire at bot.py:9 refresh"
     )
     lock = WaitObject("Lock", 3, name="Pool._lock", holders=(holder,))
-    return ObjectRow(60, 1, lock, path=Path(deadlock=deadlock))
+    return ObjectRow(60, 1, lock, path=HolderPath(deadlock=deadlock))
 
 
 def test_the_holder_of_the_object_that_all_wait_for_is_named() -> None:

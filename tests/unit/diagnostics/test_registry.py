@@ -9,7 +9,7 @@ import pytest
 
 from qcfeed.diagnostics import registry
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.registry import Untracked
+from qcfeed.diagnostics.registry import UntrackedCounter
 
 has_set = registry.asyncio_refs() is not None
 only_own = pytest.mark.skipif(has_set, reason="asyncio keeps a set of tasks up to Python 3.13")
@@ -64,7 +64,7 @@ async def test_untracked_tasks_are_listed_again_only_when_their_number_changed(
     monkeypatch.setattr(registry, "untracked", counting)
     monkeypatch.setattr(registry, "MAX_SHARE", float("inf"))  # at once, whatever the last one cost
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
-    loop, untracked = asyncio.get_running_loop(), Untracked()
+    loop, untracked = asyncio.get_running_loop(), UntrackedCounter()
 
     def count() -> int:
         return untracked.count(loop, 1, lambda _: False)
@@ -88,7 +88,7 @@ async def test_an_expensive_listing_waits_and_an_estimate_is_given(
 ) -> None:
     monkeypatch.setattr(registry, "MAX_SHARE", 1e-12)  # not again for ages
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
-    loop, untracked = asyncio.get_running_loop(), Untracked()
+    loop, untracked = asyncio.get_running_loop(), UntrackedCounter()
     before = untracked.count(loop, 1, lambda _: False)
     tasks = [asyncio.Task(forever(), loop=loop) for _ in range(100)]
     assert before + 100 <= untracked.count(loop, 1, lambda _: False) <= before + 110

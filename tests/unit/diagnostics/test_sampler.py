@@ -88,7 +88,7 @@ async def test_health_has_no_finding(sampler: DiagnosticsSampler, subscriber: Su
     for n in range(70):
         sampler.sample(time.monotonic() + 10 * n)
     assert found(sampler, after=700) == []
-    assert sampler.observe(0).untold == []
+    assert sampler.observe(0).skipped == []
     await end(*tasks)
 
 
@@ -235,8 +235,8 @@ async def test_the_sampler_runs_by_itself_and_reports_failures(
     ledger.failure = "broken"
     look = sampler.observe(0)
     assert look.incomplete == ["stopped recording tasks: broken"]
-    untold = "\n".join(look.untold)
-    assert "exceptions never retrieved" in untold
+    skipped = "\n".join(look.skipped)
+    assert "exceptions never retrieved" in skipped
 
 
 async def test_each_snapshot_is_passed_to_the_callback_and_its_failure_is_reported(
@@ -331,7 +331,7 @@ async def test_abandoned_futures_are_skipped_where_they_cannot_be_found(
     sampler.sample(time.monotonic())
     assert found(sampler, after=60) == []
     assert (
-        "abandoned futures: they cannot be found on this interpreter" in sampler.observe(0).untold
+        "abandoned futures: they cannot be found on this interpreter" in sampler.observe(0).skipped
     )
     await end(task)
 

@@ -200,9 +200,9 @@ async def test_what_is_not_followed_is_told(sampler: DiagnosticsSampler) -> None
     sampler.history.note(
         NOW, [LocationCounts(f"a.py:{n}", "f") for n in range(MAX_LOCATIONS + 1_200)]
     )
-    untold = sampler.observe(NOW).untold
-    assert "growth of 1,200 locations: only those with most tasks are followed" in untold
-    assert "exceptions never retrieved: the loop's exception handler has been replaced" in untold
+    skipped = sampler.observe(NOW).skipped
+    assert "growth of 1,200 locations: only those with most tasks are followed" in skipped
+    assert "exceptions never retrieved: the loop's exception handler has been replaced" in skipped
 
 
 # ---------------------------------------------------------------- snapshots
