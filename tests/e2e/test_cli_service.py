@@ -119,7 +119,11 @@ def test_cancelling_a_feed_with_a_subscriber(service: Serving, home: Path) -> No
 def test_a_reader_that_leaves_early_hears_no_complaint(service: Serving, home: Path) -> None:
     line = f"set -o pipefail; {QCFEED} tasks --by-location -o csv | head -1; {QCFEED} tasks | true"
     left = subprocess.run(
-        ["bash", "-c", line], env=environment(home), capture_output=True, text=True, timeout=20
+        ["bash", "-c", line],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert (left.returncode, left.stderr) == (0, "")
     assert left.stdout.startswith("location,")

@@ -31,7 +31,7 @@ def service(home: Path) -> Iterator[Serving]:
 def terminal(home: Path, command: str, *args: str, **variables: str) -> pexpect.spawn:
     env = environment(home) | {"TERM": "xterm"} | variables
     return pexpect.spawn(
-        command, list(args), env=env, encoding="utf-8", dimensions=(40, COLUMNS), timeout=20
+        command, list(args), env=env, encoding="utf-8", dimensions=(40, COLUMNS), timeout=PATIENCE
     )
 
 

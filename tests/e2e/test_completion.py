@@ -28,7 +28,7 @@ SHOW = {
 }
 """A command that tells its words apart, in a way that no echo of a typed line looks like."""
 
-HOME_KEY = "\x01"
+HOME_KEY, CLEAR_LINE = "\x01", "\x15"
 
 
 class Shell:
@@ -177,7 +177,12 @@ def test_bash_finds_the_command_behind_others(home: Path, service: Serving) -> N
     shell = Shell("bash", home)
     try:
         shell.child.sendline("alias noop=:; ls qc-nothing 2>/dev/null")
-        shell.child.send("true && QCFEED_INSTANCE=night qcfeed tasks --site qcfeed/service/r\t")
-        shell.child.expect(r"qcfeed/service/run\.py:\d+")
+        line = "true && QCFEED_INSTANCE=night qcfeed tasks --site qcfeed/service/r"
+
+        def completed() -> bool:
+            shell.child.send(f"{CLEAR_LINE}{line}\t")
+            return shell.child.expect([pexpect.TIMEOUT, r"qcfeed/service/run\.py:\d+"], 1) == 1
+
+        until(completed, "the location after TAB")
     finally:
         shell.close()

@@ -26,6 +26,8 @@ from tests.support.raw_websocket import RawClient, request
 from tests.support.shell import QCFEED, environment, qcfeed, serving, until
 
 FAULTY = ("--instance", "faulty")
+WELL = ("NOTHING FOUND YET", "HEALTHY")
+"""Headlines without a finding, within a minute of the start and later."""
 WITHOUT_FINDING = (verdict.HEALTHY, verdict.TOO_EARLY, verdict.SUSPECTED)
 UNLIMITED = ("--no-monitor", "--subscribe-rate", "0")
 """On a fast machine one client alone connects more often than the default limit allows."""
@@ -218,7 +220,7 @@ def test_a_busy_program_has_no_finding(tmp_path: Path) -> None:
         faulty.hear("attached")
         diagnosis = diagnose(tmp_path, "--window", "2s", before=FAULTY)
     assert of_the_program(diagnosis["findings"]) == []
-    begins = "BLOCKED" if diagnosis["findings"] else "NOTHING FOUND YET"
+    begins = ("BLOCKED",) if diagnosis["findings"] else WELL
     assert diagnosis["headline"].startswith(begins)
     looked_at = {each["subject"] for each in diagnosis["checks"]}
     assert looked_at == {"tasks", "earlier", "memory", "loop", "history"}
@@ -273,8 +275,13 @@ async def _comes_and_goes(port: int, over: asyncio.Event) -> None:
 def test_the_verdict_fits_80_by_24_and_watch_redraws_it(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=200"):
         until(found(tmp_path, "orphans"), "orphans that are proved")
-        screen = on_terminal(tmp_path, "--window", "1s")
-        assert screen[0].startswith("LEAK  200 tasks from qcfeed/drills/zombies.py:")
+        screen: list[str] = []
+
+        def is_the_leak() -> bool:  # while the machine holds the loop up, that is more urgent
+            screen[:] = on_terminal(tmp_path, "--window", "1s")
+            return screen[0].startswith("LEAK  200 tasks from qcfeed/drills/zombies.py:")
+
+        until(is_the_leak, "the leak to be the most urgent finding")
         assert max(map(len, screen)) <= 80
         assert len(screen) <= 23, "the prompt has the last line"
         assert [text for text in screen if text.strip() == "next      qcfeed orphans --reap"]
@@ -304,5 +311,5 @@ def on_terminal(home: Path, *args: str) -> list[str]:
     child = _terminal(home, *args)
     child.expect(pexpect.EOF)
     child.close()
-    diagnosis = child.before[child.before.index("LEAK") :]
+    diagnosis = child.before[max(0, child.before.find("LEAK")) :]
     return [text.rstrip() for text in diagnosis.splitlines()]

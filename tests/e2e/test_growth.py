@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,35 @@ scrape_configs:
 """
 
 
+def last(answer: dict[str, Any]) -> dict[str, Any]:
+    return dict(answer["timeline"][-1]) if answer else {}
+
+
+def until_orphans(told: Callable[..., dict[str, Any]], *args: str) -> dict[str, Any]:
+    """The first answer with all zombies in it; the first scrape may come before them."""
+    answer: dict[str, Any] = {}
+
+    def is_whole() -> bool:
+        answer.clear()
+        answer.update(told(*args))
+        return last(answer).get("orphaned") == 300
+
+    until(is_whole, "an answer with the zombies in it")
+    return answer
+
+
 @needs_prometheus
 def test_what_is_scraped_and_what_is_remembered_agree(tmp_path: Path) -> None:
     def told(*args: str) -> dict[str, Any]:
         left = qcfeed(tmp_path, "growth", "-o", "json", *args)
         return dict(json.loads(left.stdout)) if left.stdout else {}
 
-    def last(answer: dict[str, Any]) -> dict[str, Any]:
-        return dict(answer["timeline"][-1]) if answer else {}
-
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=300") as service:
         target = service.url.partition("//")[2]
         with prometheus(tmp_path / "server", config=CONFIG.format(target=target)) as server:
-            until(lambda: told("--prometheus", server.url), "a first scrape")
-            scraped = told("--prometheus", server.url)
-            until(lambda: last(told()).get("orphaned") == 300, "a snapshot with the zombies in it")
-            remembered = told()
+            scraped, remembered = (
+                until_orphans(told, *args) for args in (("--prometheus", server.url), ())
+            )
     assert (scraped["source"], remembered["source"]) == ("prometheus", "service")
     assert scraped["target"] == f"qcfeed/{target}"
     assert last(scraped)["orphaned"] == 300

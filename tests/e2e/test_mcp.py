@@ -159,7 +159,7 @@ async def confirmed(client: Client, tool: str, **arguments: Any) -> tuple[str, d
 
 async def test_each_kind_of_plan_does_what_it_says(tmp_path: Path) -> None:
     drill = ("--drill", "silent-upstream")
-    with serving(tmp_path, "--no-monitor", "--linger", "60", *drill) as service:
+    with serving(tmp_path, "--no-monitor", "--linger", "3600", *drill) as service:
         async with agent(tmp_path, "--allow-actions") as client:
             with connect(f"{service.url}/quotes/AAPL"), connect(f"{service.url}/quotes/MSFT"):
                 while (await call(client, "subscribers"))["total"] < 2:

@@ -17,7 +17,16 @@ import pytest
 
 from qcfeed.metrics.catalog.metrics import OF_FEEDERS, OF_GATEWAYS
 from tests.support.fake_clock import clock_off_by, needs_faketime
-from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
+from tests.support.nats_cluster import (
+    Process,
+    agree,
+    end_well,
+    feeder,
+    find_owner,
+    gateway,
+    until_fenced,
+    watching,
+)
 from tests.support.nats_server import NatsServer, nats_server, needs_nats
 from tests.support.patience import PATIENCE
 from tests.support.shell import until
@@ -88,14 +97,15 @@ def test_quotes_flow_and_a_killed_owner_is_replaced_within_its_lease_and_2_s(
         owner = cluster.owner
         first = one.last[0]
         until(lambda: owner.cluster["gateways"] == 2, "both gateways answer")
-        assert owner.cluster["symbols_wanted"] == 2
+        until(lambda: owner.cluster["symbols_wanted"] == 2, "both symbols are wanted")
         assert exposed(owner) == {each.name for each in OF_FEEDERS}
         assert exposed(g1) == {each.name for each in OF_GATEWAYS}
         began = time.monotonic()
         owner.kill()
         assert one.quote(above=first)[0] > first
         took = time.monotonic() - began
-        assert other.quote(above=first)[0] == one.last[0]
+        other.quote(above=first)
+        agree(one, other)
         assert one.missing == other.missing == 0
     # A busy machine may hold a process up, but not the other half of the patience.
     assert took < LEASE + 2 + PATIENCE / 2, f"{took:.1f} s"
@@ -108,21 +118,15 @@ def test_a_stopped_owner_publishes_nothing_more_under_its_old_epoch_when_it_goes
     with watching(cluster.gateways[0]) as watcher:
         watcher.quote()
         owner = cluster.owner
-        [standby] = (each for each in cluster.feeders if each is not owner)
         first = watcher.last[0]
         owner.process.send_signal(signal.SIGSTOP)
         watcher.quote(above=first)
         second = watcher.last[0]
         owner.process.send_signal(signal.SIGCONT)
-        until(
-            lambda: owner.cluster["lease_epoch"] is None, "the stopped owner finds its lease ended"
-        )
-        assert owner.status()["feed_count"] == 0
-        assert standby.cluster["lease_epoch"] == second
-        before = watcher.last
+        until_fenced(owner, first)
         for _ in range(20):
-            watcher.quote()
-        assert watcher.last[0] == before[0] == second
+            watcher.quote()  # none of them older: the watcher checks it
+        assert watcher.last[0] >= second
     end_well(*cluster.feeders)
 
 
@@ -135,8 +139,8 @@ def test_the_broker_goes_and_comes_back(cluster: Setup) -> None:
         watcher.until_state("stale")
         until(lambda: not g1.status()["upstream_connected"], "the gateway says so")
         for each in cluster.feeders:
-            until(lambda each=each: each.cluster["lease_epoch"] is None, "nobody owns a lease")
-            assert each.status()["feed_count"] == 0
+            until_fenced(each, first)
+            assert each.cluster["lease_epoch"] is None, "nobody can own a lease"
         cluster.nats.start()
         assert watcher.quote(above=first)[0] > first
         assert watcher.missing == 0
@@ -203,10 +207,13 @@ def test_feeders_that_cannot_renew_stop_publishing(cluster: Setup) -> None:
         owner, first = cluster.owner, watcher.last[0]
         asyncio.run(fill(True))
         watcher.until_state("stale")
-        found = owner.cluster
-        assert found["lease_epoch"] is None
-        assert found["renewals_missed"] > 0
-        assert "JetStream refused" in found["problem"]
+        until_fenced(owner, first)
+
+        def is_told() -> bool:
+            found = owner.cluster
+            return found["renewals_missed"] > 0 and "JetStream refused" in (found["problem"] or "")
+
+        until(is_told, "why it cannot renew its lease")
         asyncio.run(fill(False))
         assert watcher.quote(above=first)[0] > first
     end_well(*cluster.feeders)

@@ -33,7 +33,7 @@ def test_the_feeds_of_a_killed_gateway_with_1_000_subscribers_stop(tmp_path: Pat
             client.send(json.dumps({"action": "subscribe", "symbols": [*own, shared]}))
         with watching(g2, shared) as watcher:
             until(lambda: f1.cluster["symbols_wanted"] == 201, "all symbols are wanted")
-            assert g1.status()["subscriptions"] == 5 * 201
+            until(lambda: g1.status()["subscriptions"] == 5 * 201, "all clients have subscribed")
             g1.kill()
             until(lambda: f1.status()["feed_count"] == 1, "the feeds of the dead gateway stop")
             watcher.quote()
@@ -198,7 +198,7 @@ def test_a_gateway_that_the_server_cuts_off_reconnects_says_so_and_counts(tmp_pa
             g1.process.send_signal(signal.SIGSTOP)
             until(lambda: "Slow Consumer" in nats.log, "the server cuts it off")
             g1.process.send_signal(signal.SIGCONT)
-            until(lambda: g1.cluster["reconnects"] == 1, "it counts the loss")
+            until(lambda: g1.cluster["reconnects"] >= 1, "it counts the loss")
             before = watcher.last
             while watcher.last[2] < before[2] + 4_000:
                 watcher.quote()

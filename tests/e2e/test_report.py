@@ -48,14 +48,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert qcfeed(home, "orphans", "--reap").returncode == ExitStatus.OK
         qcfeed(home, "repro", "--mode", "clean", "--cycles", "20", "--settle", "0.5")
         until(lambda: _is_proved(home), "orphans that are proved")
-        made = qcfeed(
-            home, "report", "--file", f"{home}/night.html", "--bundle", f"{home}/night.tar.gz",
-            "--window", "1s",
-        )  # fmt: skip
-        assert made.returncode == ExitStatus.OK, made.stderr
+        files = ("--file", f"{home}/night.html", "--bundle", f"{home}/night.tar.gz", "--force")
+        made = until_the_leak_comes_first(home, *files, "--window", "1s")
         assert "LEAK  40 tasks from qcfeed/drills/zombies.py:" in made.stderr
         assert made.stderr.count("left out") == made.stderr.count("Prometheus: not configured") == 1
         yield home
+
+
+def until_the_leak_comes_first(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """``report`` once more while a busy machine holds the loop up, which is more urgent then."""
+    made: list[subprocess.CompletedProcess[str]] = []
+
+    def is_the_leak() -> bool:
+        made[:] = [qcfeed(home, "report", *args)]
+        assert made[0].returncode == ExitStatus.OK, made[0].stderr
+        return re.search(r"^(# )?LEAK +40 tasks", made[0].stdout + made[0].stderr, re.M) is not None
+
+    until(is_the_leak, "the leak to be the most urgent finding")
+    return made[0]
 
 
 def _orphans(home: Path) -> int:
@@ -116,8 +126,7 @@ def test_the_html_report_has_all_sections_and_loads_nothing(home: Path) -> None:
 
 
 def test_the_report_in_markdown_on_stdout(home: Path) -> None:
-    completed = qcfeed(home, "report", "--window", "200ms")
-    assert completed.returncode == ExitStatus.OK
+    completed = until_the_leak_comes_first(home, "--window", "200ms")
     headings = re.findall(r"^## (.*)$", completed.stdout, re.MULTILINE)
     assert headings == SECTIONS
     assert completed.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")

@@ -65,22 +65,27 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "settle"), [("clean", "5"), ("rude", "5"), ("quiet", "5"), ("half-open", "20")]
+    ("mode", "settle"), [("clean", 5), ("rude", 5), ("quiet", 5), ("half-open", 20)]
 )
-def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, settle: str) -> None:
-    left = repro(drill, "--cycles", "20", "--settle", settle, "--mode", mode)
-    assert left.returncode == ExitStatus.FINDINGS
-    report = json.loads(left.stdout)
-    assert (report["flat"], report["drill"]) == (False, "zombie-feeds")
-    (result,) = report["modes"]
-    assert result["problems"] == ["tasks +40", "orphans +40"], "20 cycles, and 20 to warm up"
+def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, settle: int) -> None:
+    leak = ["tasks +40", "orphans +40"]  # 20 cycles, and 20 to warm up
+    for seconds in (settle, PATIENCE):  # a busy machine may need longer to release what is no leak
+        left = repro(drill, "--cycles", "20", "--settle", f"{seconds:g}", "--mode", mode)
+        assert left.returncode == ExitStatus.FINDINGS
+        report = json.loads(left.stdout)
+        assert (report["flat"], report["drill"]) == (False, "zombie-feeds")
+        (result,) = report["modes"]
+        if result["problems"] == leak:
+            break
+    assert result["problems"] == leak
     assert f"finding: {mode}: tasks +40, orphans +40" in left.stderr
     assert "`qcfeed orphans`" in left.stderr
 
 
 def test_repro_waits_when_it_is_over_the_subscription_rate(tmp_path: Path) -> None:
-    with serving(tmp_path, *QUICK, "--subscribe-rate", "10"):
-        left = repro(tmp_path, "--cycles", "40", "--mode", "clean", *SETTLE)
+    # So low that clients come faster on a busy machine, too.
+    with serving(tmp_path, *QUICK, "--subscribe-rate", "1"):
+        left = repro(tmp_path, "--cycles", "4", "--mode", "clean", *SETTLE)
     assert left.returncode == ExitStatus.OK, left.stderr
     (mode,) = json.loads(left.stdout)["modes"]
     assert mode["retries"] > 0

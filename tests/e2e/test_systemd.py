@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_the_unit_gives_the_drain_its_time_and_the_connections_their_files() -> 
 def test_the_service_says_when_it_is_ready_alive_and_leaving(
     tmp_path: Path, abstract: bool
 ) -> None:
-    name = f"\0qcfeed-{tmp_path.name}" if abstract else str(tmp_path / "notify")
+    name = f"\0qcfeed-{uuid.uuid4()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
         manager.settimeout(PATIENCE)

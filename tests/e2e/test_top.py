@@ -56,7 +56,8 @@ def test_top_outlives_the_service_and_quits_at_once_while_it_does_not_answer(
     with terminal(tmp_path) as seat:
         with serving(tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")):
             seat.type(f"NO_COLOR=1 {shlex.quote(str(QCFEED))} top --every 0.5; echo left $?")
-            seat.see("NOTHING FOUND YET")
+            # A minute after its start nothing would be found at all.
+            seat.wait(lambda screen: "NOTHING FOUND" in screen or "HEALTHY" in screen, "a verdict")
         seat.see("AWAY for")
         with serving(
             tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")

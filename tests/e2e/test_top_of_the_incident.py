@@ -38,7 +38,7 @@ def incident(tmp_path: Path) -> Iterator[Serving]:
 def late_beats(service: Serving, seconds: str) -> tuple[int, int]:
     """All beats of the service's loop, and how many of them were later than that, by its own metrics."""
     with urllib.request.urlopen(
-        service.url.replace("ws:", "http:") + "/metrics", timeout=10
+        service.url.replace("ws:", "http:") + "/metrics", timeout=PATIENCE
     ) as got:
         text = got.read().decode()
     name = "qcfeed_loop_lag_seconds"

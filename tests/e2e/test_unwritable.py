@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, environment, serving
 
 FULL = Path("/dev/full")
@@ -29,7 +30,7 @@ def shell(home: Path, line: str, **variables: str) -> subprocess.CompletedProces
     done = subprocess.run(
         ["sh", "-c", f'qcfeed() {{ "{QCFEED}" "$@"; }}; {line}'],
         env={name: value for name, value in env.items() if value != "(unset)"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr

@@ -25,7 +25,7 @@ def run(home: Path, *command: str, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=home, env=environment(home) | variables, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=PATIENCE,
+        capture_output=True, text=True, timeout=5 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

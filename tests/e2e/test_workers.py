@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from websockets.sync.client import ClientConnection
 from qcfeed.errors import ExitStatus, StartError
 from qcfeed.nats_program import find
 from tests.support.patience import PATIENCE
-from tests.support.shell import Serving, qcfeed, serving, until
+from tests.support.processes import has_ended
+from tests.support.shell import Serving, qcfeed, serving, sound, until
 from tests.support.websockets_client import connect
 
 CLIENTS = 40
@@ -40,7 +43,7 @@ def workers(home: Path, *args: str) -> Iterator[Serving]:
     with serving(home, "--no-monitor", "--workers", "2", "--upstream", "sim:?rate=20", *args) as it:
         family = psutil.Process(it.process.pid).children(recursive=True)
         yield it
-    left = [each for each in family if each.is_running() and each.status() != "zombie"]
+    left = [each for each in family if not has_ended(each)]
     assert left == [], "processes are left"
 
 
@@ -104,23 +107,25 @@ def _it_is_listed_as_one(home: Path, port: str) -> None:
 def _the_whole_cluster_answers(home: Path, port: str) -> None:
     names = {f"{port}-1", f"{port}-2", f"{port}-feeder"}
     for command in (["status"], ["feeds"], ["subscribers"], ["tasks", "--by-location"]):
-        answers = told(home, "--cluster", *command)
-        assert {each["member"] for each in answers["answers"]} >= names - (
-            {f"{port}-feeder"} if command == ["subscribers"] else set()
-        )
-        assert answers["unanswered"] == []
+        least = names - ({f"{port}-feeder"} if command == ["subscribers"] else set())
+        until(partial(_all_answer, home, command, least), f"every answer to {command}")
     table = qcfeed(home, "--cluster", "feeds").stdout
     assert [line.split()[:2] for line in table.splitlines()[1:]] == [
         [name, "AAPL"] for name in sorted(names)
     ]
     for command in ("orphans", "diagnose"):
-        done = qcfeed(home, "--cluster", command)
-        assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+        sound(partial(qcfeed, home, "--cluster", command))
     refused = qcfeed(home, "--cluster", "stacks")
     assert refused.returncode == ExitStatus.USAGE
     assert "for one instance" in refused.stderr
     filtered = qcfeed(home, "--cluster", "orphans", "--site", "x.py")
     assert "--site cannot be combined with --cluster" in filtered.stderr
+
+
+def _all_answer(home: Path, command: list[str], least: set[str]) -> bool:
+    """In the time that a command has; a busy machine may need longer."""
+    answers = told(home, "--cluster", *command)
+    return {each["member"] for each in answers["answers"]} >= least and not answers["unanswered"]
 
 
 def _a_killed_worker_comes_back(home: Path, port: str, service: Serving) -> None:
@@ -267,10 +272,15 @@ def test_a_stuck_worker_is_named_and_restarted_after_its_limit(tmp_path: Path) -
         for name in (one, other):
             assert after[name]["state"] == "ready"
             assert after[name]["process"] != before[name]["process"]
-            assert after[name]["restarts_by_reason"] == {"ended": 0, "stuck": 1, "requested": 0}
+            # A busy machine may hold a new one up for as long, too.
+            restarts = after[name]["restarts_by_reason"]
+            assert restarts == {"ended": 0, "stuck": restarts["stuck"], "requested": 0}
+            assert restarts["stuck"] >= 1
             admin = after[name]["status"]["listening"]["admin"]
             with urllib.request.urlopen(f"http://{admin}/metrics", timeout=PATIENCE) as answer:
-                assert b'qcfeed_worker_restarts_total{reason="stuck"} 1' in answer.read()
+                shown = re.search(rb'restarts_total{reason="stuck"} ([\d.]+)', answer.read())
+                assert shown is not None
+                assert float(shown[1]) >= 1
         os.kill(before[f"{port}-nats"]["process"], signal.SIGSTOP)
         service.hear(f"{port}-nats is stuck: it does not answer, for ")
         service.hear(f"{port}-nats runs again")

@@ -412,7 +412,7 @@ def test_importing_qcfeed_imports_nothing_heavy() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=PATIENCE,
     )
     before, after = (set(part.split()) for part in done.stdout.split("|"))
     assert not before & {"typing", "asyncio", "msgspec", "aiohttp", "qcfeed.attached"}

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.patience import PATIENCE
+from tests.support.processes import has_ended
 from tests.support.shell import until
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "test_busy.py"
@@ -128,4 +129,4 @@ def test_busy_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         assert busy.is_running()
         parent.kill()
         parent.wait(PATIENCE)
-    until(lambda: not busy.is_running() or busy.status() == psutil.STATUS_ZOMBIE, "its end")
+    until(lambda: has_ended(busy), "its end")

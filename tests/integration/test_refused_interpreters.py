@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from qcfeed.errors import ExitStatus
+from tests.support.patience import PATIENCE
 
 # sysconfig looks its own file up by the flag: it reads it before.
 FREE_THREADED = "import sys, sysconfig; sysconfig.get_config_vars(); sys.abiflags += 't'; "
@@ -24,7 +25,7 @@ SENTENCE = f"this Python 3.{sys.version_info[1]} is a free-threaded build: "
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE
     )
 
 

@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 _CLONE_NEWNET = 0x40000000
 
 
 def _ip(*args: str) -> None:
-    subprocess.run(["ip", *args], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *args], check=True, capture_output=True, timeout=PATIENCE)
 
 
 @functools.cache
@@ -91,7 +93,7 @@ class Machine:
         """A connection to its loopback, also while it is cut off."""
         with ThreadPoolExecutor(1) as thread:
             thread.submit(self.enter).result()
-            return thread.submit(socket.create_connection, ("127.0.0.1", port), 10.0).result()
+            return thread.submit(socket.create_connection, ("127.0.0.1", port), PATIENCE).result()
 
 
 @contextlib.contextmanager
@@ -107,4 +109,4 @@ def machines(count: int) -> Iterator[list[Machine]]:
         yield [Machine(prefix, number) for number in range(1, count + 1)]
     finally:
         for name in names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=10)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=PATIENCE)

@@ -113,11 +113,26 @@ def find_owner(*feeders: Process) -> Process:
 
     def owned() -> bool:
         found[:] = [each for each in feeders if each.cluster["lease_epoch"] is not None]
-        return bool(found)
+        return (
+            len(found) == 1
+        )  # during a handover, the one that was asked first may seem to own it too
 
-    until(owned, "an owner")
-    assert len(found) == 1
+    until(owned, "one owner")
     return found[0]
+
+
+def until_fenced(feeder: Process, epoch: int) -> None:
+    """Wait until this feeder no longer owns its share in ``epoch``, and the feeds of that time have ended.
+
+    On a busy machine it may have become the owner again, in a later epoch.
+    """
+
+    def is_fenced() -> bool:
+        status = feeder.status()
+        owned = status["cluster"]["lease_epoch"]
+        return owned != epoch and (owned is not None or status["feed_count"] == 0)
+
+    until(is_fenced, f"{feeder.instance} to end its feeds")
 
 
 class Watcher:
@@ -162,6 +177,14 @@ class Watcher:
             skipped = message.get("conflated", 0) + message.get("dropped", 0)
             self.missing += now[2] - self.last[2] - 1 - skipped
         self.last = now
+
+
+def agree(one: Watcher, other: Watcher) -> None:
+    """Read until the last quotes of both are of the same owner; a busy machine may change it again."""
+    deadline = time.monotonic() + PATIENCE
+    while one.last[0] != other.last[0]:
+        assert time.monotonic() < deadline, f"{one.last} and {other.last}"
+        min(one, other, key=lambda each: each.last[0]).quote()
 
 
 @contextlib.contextmanager

@@ -59,20 +59,20 @@ def qcfeed(home: Path, *args: str, **variables: str) -> subprocess.CompletedProc
 
 
 def sound(
-    doctor: Callable[[], subprocess.CompletedProcess[str]],
+    command: Callable[[], subprocess.CompletedProcess[str]],
 ) -> subprocess.CompletedProcess[str]:
-    """What the doctor says once it has nothing to say: a busy machine may hold a loop up for a second."""
-    left = doctor()
+    """The command's output once it finds nothing: a busy machine may hold a loop up for a second."""
+    left = command()
 
     def healthy() -> bool:
         nonlocal left
-        left = doctor() if left.returncode else left
+        left = command() if left.returncode else left
         return left.returncode == 0
 
     try:
         until(healthy, "a sound service")
     except AssertionError as error:
-        error.add_note(left.stdout)
+        error.add_note(left.stdout + left.stderr)
         raise
     return left
 

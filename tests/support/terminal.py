@@ -47,16 +47,24 @@ class Terminal:
         return self._call("capture-pane", "-p", "-e")
 
     def see(self, words: str) -> str:
-        """Wait for words on the screen; the screen."""
-        self.wait(lambda screen: words in screen, repr(words))
-        return self.screen
+        """Wait for words on the screen; the screen that has them."""
+        return self.wait(lambda screen: words in screen, repr(words))
 
-    def wait(self, condition: Callable[[str], bool], what: str) -> None:
+    def wait(self, condition: Callable[[str], bool], what: str) -> str:
+        """The first screen for which the condition holds."""
+        screen = ""
+
+        def holds() -> bool:
+            nonlocal screen
+            screen = self.screen
+            return condition(screen)
+
         try:
-            until(lambda: condition(self.screen), what)
+            until(holds, what)
         except AssertionError as error:
-            error.add_note(self.screen)
+            error.add_note(screen)
             raise
+        return screen
 
     def modes(self) -> str:
         """Whether the terminal is as a shell needs it: alternate screen, mouse, cursor."""

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -274,12 +274,14 @@ class TestWithARealPrometheus:
     def test_a_time_of_day_means_the_last_time_that_it_was_so(
         self, qcfeed_: Call, tmp_path: Path
     ) -> None:
-        last = resolve("02:15", datetime.now(UTC))
+        # Half a day from now, so that it does not come, and become the last time, meanwhile.
+        clock = f"{datetime.now(UTC) - timedelta(hours=12):%H:%M}"
+        last = resolve(clock, datetime.now(UTC))
         shifted = incident.series(shift=last - incident.AT)
         with prometheus(tmp_path / "server", history=openmetrics(shifted)) as server:
-            left = qcfeed_("growth", "--prometheus", server.url, "--at", "02:15", "-o", "json")
+            left = qcfeed_("growth", "--prometheus", server.url, "--at", clock, "-o", "json")
         told = json.loads(left.out)
-        assert told["at"].endswith("T02:15:00Z")
+        assert told["at"].endswith(f"T{clock}:00Z")
         assert told["worst"]["time_to_limit_s"] < 240
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 
 import pytest
@@ -22,6 +21,8 @@ from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
+DROPPED = f"{Mode.HALF_OPEN}: dropped by the server"
+
 
 class Told:
     """Records what a progress bar would show."""
@@ -29,11 +30,17 @@ class Told:
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()
         self.totals: dict[str, int] = {}
+        self.dropping = asyncio.Event()
+        """Set while the peers that are half open wait to be dropped."""
         self._phase = ""
 
     def phase(self, label: str, total: int) -> None:
         self._phase = label
         self.totals[label] = total
+        if label == DROPPED:
+            self.dropping.set()
+        else:
+            self.dropping.clear()
 
     def advance(self, steps: int) -> None:
         self.steps[self._phase] += steps
@@ -45,6 +52,19 @@ async def quoting(visit: Visit) -> None:
     if not visit.request.path.endswith("ZVZZT"):
         await visit.say(quote(1))
     await visit.stay()
+
+
+async def stay_until(event: asyncio.Event, visit: Visit) -> None:
+    """Until the client leaves, or drop it after the event: never before it has its quote."""
+    staying, dropping = asyncio.create_task(visit.stay()), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((staying, dropping), return_when=asyncio.FIRST_COMPLETED)
+        if dropping.done():
+            visit.cut()
+    finally:
+        for each in (staying, dropping):
+            each.cancel()
+        await asyncio.gather(staying, dropping, return_exceptions=True)
 
 
 async def reproduced(
@@ -71,12 +91,7 @@ async def test_a_server_that_releases_everything_passes_in_every_mode(
         await visit.upgrade()
         if visit.request.path.endswith("AAPL"):
             await visit.say(quote(1))
-        # Long enough for the other modes; half-open peers are dropped after it.
-        try:
-            async with asyncio.timeout(0.5):
-                await visit.stay()
-        except TimeoutError:
-            visit.cut()
+        await stay_until(told.dropping, visit)
 
     server.script = script
     told = Told()
@@ -85,7 +100,7 @@ async def test_a_server_that_releases_everything_passes_in_every_mode(
     assert [result.mode for result in report.modes] == list(Mode)
     assert all(result.settled_s is not None for result in report.modes)
     assert told.steps["rude: cycles"] == told.totals["rude: cycles"] == 20
-    assert told.steps["half-open: dropped by the server"] == 20
+    assert told.steps[DROPPED] == 20
     closed = Counter(visit.socket.close_code for visit in server.visits)
     assert closed[1000] == 2 * 24, "clean and quiet, each with its warm-up, say goodbye"
     assert {visit.request.path for visit in server.visits} == {"/quotes/AAPL", "/quotes/ZVZZT"}
@@ -188,13 +203,11 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
         most = max(most, server.held)
         await visit.upgrade()
         await visit.say(quote(1))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await visit.stay()
-        visit.cut()
+        await stay_until(told.dropping, visit)
 
     server.script = script
-    (result,) = (await reproduced(server, held, Mode.HALF_OPEN, count=120)).modes
+    told = Told()
+    (result,) = (await reproduced(server, held, Mode.HALF_OPEN, count=120, progress=told)).modes
     assert result.problems == []
     assert most <= 50, "half of the scripted server's hundred"
     assert len(server.visits) == 120 + 4, "every cycle, and the warm-up's"

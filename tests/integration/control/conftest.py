@@ -102,7 +102,7 @@ class Plane:
         self.directory = directory
         self.audit = audit
 
-    def client(self, timeout: float = 10.0) -> ControlClient:
+    def client(self, timeout: float = PATIENCE) -> ControlClient:
         return ControlClient(ControlAddress(socket=self.server.socket), timeout=timeout)
 
     def lines(self) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ Peer = Callable[[socket.socket, threading.Event], None]
 
 
 @contextlib.contextmanager
-def rude(path: Path, peer: Peer, timeout: float = 10.0) -> Iterator[ControlClient]:
+def rude(path: Path, peer: Peer, timeout: float = PATIENCE) -> Iterator[ControlClient]:
     """A server that treats its one connection as ``peer`` does; a client for it."""
     over = threading.Event()
 
@@ -225,7 +225,7 @@ def test_every_error_has_the_same_type_and_text_in_the_client(tmp_path, code, ki
 
 def test_a_refused_connection_is_unreachable(tmp_path):
     with pytest.raises(UnreachableError) as raised:
-        ControlClient(ControlAddress(socket=tmp_path / "none.sock"), timeout=1).fetch(TASKS)
+        ControlClient(ControlAddress(socket=tmp_path / "none.sock"), timeout=PATIENCE).fetch(TASKS)
     assert "qcfeed serve" in raised.value.hint
     assert f"ls {tmp_path}" in raised.value.hint
 
@@ -235,7 +235,7 @@ def test_a_port_without_a_listener_is_unreachable():
         bound.bind(("127.0.0.1", 0))
         address = ControlAddress(port=bound.getsockname()[1])
         with pytest.raises(UnreachableError, match="refused"):
-            ControlClient(address, timeout=1).fetch(TASKS)
+            ControlClient(address, timeout=PATIENCE).fetch(TASKS)
 
 
 IMPOSTOR = """
@@ -276,7 +276,10 @@ def test_a_socket_of_another_user_is_refused():
         with impostor:
             assert impostor.stdout.readline() == "ready\n"
             victim = subprocess.run(
-                [sys.executable, "-c", VICTIM, path], capture_output=True, text=True, timeout=30
+                [sys.executable, "-c", VICTIM, path],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
             )
             impostor.stdin.close()
     assert "is served by user nobody, not by 65533" in victim.stdout, victim.stderr
@@ -354,7 +357,7 @@ def test_the_client_imports_nothing_slow():
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     loaded = set(run.stdout.split())
     assert not loaded & {

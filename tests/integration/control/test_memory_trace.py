@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,10 +25,30 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def ask(plane: Any, seconds: float, timeout: float = PATIENCE) -> MemoryTrace:
+def ask(plane: Any, seconds: float) -> MemoryTrace:
     request = TraceRequest(seconds=seconds, timeout_s=PATIENCE)
-    answer: MemoryTrace = plane.client(timeout).post(MEMORY_TRACE, request, MemoryTrace)
+    answer: MemoryTrace = plane.client().post(MEMORY_TRACE, request, MemoryTrace)
     return answer
+
+
+@contextlib.contextmanager
+def under_way(plane: Any) -> Iterator[None]:
+    """A trace for a minute, whose client goes away at the end of the block."""
+    client = plane.client()
+
+    def traced() -> None:
+        with contextlib.suppress(QcfeedError):
+            client.post(MEMORY_TRACE, TraceRequest(seconds=60, timeout_s=PATIENCE), MemoryTrace)
+
+    thread = threading.Thread(target=traced, daemon=True)
+    thread.start()
+    until(tracemalloc.is_tracing)
+    try:
+        yield
+    finally:
+        client.abort()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def test_it_is_audited_and_ends(watched: Any, serve: Any) -> None:
@@ -41,17 +62,26 @@ def test_it_is_audited_and_ends(watched: Any, serve: Any) -> None:
 
 def test_it_ends_when_the_client_goes_away(watched: Any, serve: Any) -> None:
     plane = serve(routes=memory.routes(watched.ledger))
-    with pytest.raises(QcfeedError):
-        ask(plane, 1.0, timeout=0.3)
+    with under_way(plane):
+        pass
     until(lambda: not tracemalloc.is_tracing())
     until(lambda: len(plane.lines()) == 2)
 
 
-def test_it_ends_in_time_while_the_loop_is_stuck(watched: Any, serve: Any) -> None:
+def test_it_ends_in_time_while_the_loop_is_stuck(
+    watched: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plane = serve(routes=memory.routes(watched.ledger))
+    begun, start = threading.Event(), tracemalloc.start
+
+    def started(frames: int) -> None:
+        start(frames)
+        begun.set()
+
+    monkeypatch.setattr(tracemalloc, "start", started)
     thread = threading.Thread(target=lambda: ask(plane, 0.5), daemon=True)
     thread.start()
-    until(tracemalloc.is_tracing)
+    assert begun.wait(PATIENCE)
     watched.block()
     until(lambda: not tracemalloc.is_tracing())
     watched.release()
@@ -80,10 +110,6 @@ def test_it_ends_with_the_control_plane(watched: Any, serve: Any) -> None:
 
 def test_a_second_one_is_refused(watched: Any, serve: Any) -> None:
     plane = serve(routes=memory.routes(watched.ledger))
-    thread = threading.Thread(target=lambda: ask(plane, 1.0), daemon=True)
-    thread.start()
-    until(tracemalloc.is_tracing)
-    with pytest.raises(NeedsConfirmationError, match="running already"):
+    with under_way(plane), pytest.raises(NeedsConfirmationError, match="running already"):
         ask(plane, 0.1)
-    thread.join(PATIENCE)
-    assert not tracemalloc.is_tracing()
+    until(lambda: not tracemalloc.is_tracing())

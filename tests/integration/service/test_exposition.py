@@ -88,9 +88,8 @@ async def test_the_loop_lag_is_exposed(running: Running) -> None:
 
 
 async def test_a_closed_market_is_exposed(start: Start) -> None:
-    today = datetime.now(UTC)
-    another = today + timedelta(days=3)
-    for day, shown in ((today, 1), (another, 0)):
-        running = await start(market_hours=f"{day:%a} 00:00-23:59 UTC")
+    another = datetime.now(UTC) + timedelta(days=3)  # far enough for a midnight meanwhile
+    for days, shown in (("Mon-Sun", 1), (f"{another:%a}", 0)):
+        running = await start(market_hours=f"{days} 00:00-24:00 UTC")
         assert samples(await scrape(running))["qcfeed_market_open"] == shown
     await running.balanced()

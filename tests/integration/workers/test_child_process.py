@@ -18,6 +18,7 @@ from qcfeed.workers import child_process, launch
 from qcfeed.workers.broker import Broker
 from qcfeed.workers.child_process import ChildProcess, Readiness
 from tests.support.patience import PATIENCE
+from tests.support.processes import has_ended
 from tests.support.shell import until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -103,7 +104,7 @@ def test_no_child_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> No
     finally:
         parent.send_signal(how)
         parent.wait(PATIENCE)
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "its end")
+    until(lambda: has_ended(child), "its end")
 
 
 def test_a_child_of_a_parent_that_is_gone_already_does_not_start() -> None:
