@@ -194,13 +194,15 @@ async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) ->
     sys.setswitchinterval(1e-5)  # the two threads switch every few lines
     looking = asyncio.create_task(asyncio.to_thread(look))
     rounds = 0
-    while rounds < 5 or looks < 100:
-        clients = [await running.stream(*TICKERS[:200]) for _ in range(3)]
-        assert await running.refusal(head("/quotes/NOSUCH")) == (404, "unknown_symbol")
-        for client in clients:
-            client.reset()
-        rounds += 1
-    done = True
-    sys.setswitchinterval(interval)
+    try:
+        while (rounds < 5 or looks < 100) and not looking.done():
+            clients = [await running.stream(*TICKERS[:200]) for _ in range(3)]
+            assert await running.refusal(head("/quotes/NOSUCH")) == (404, "unknown_symbol")
+            for client in clients:
+                client.reset()
+            rounds += 1
+    finally:
+        done = True
+        sys.setswitchinterval(interval)
     await looking
     await running.balanced()

@@ -14,7 +14,7 @@ import pytest
 from qcfeed.errors import ConfigError
 from qcfeed.server.page import ASSETS, CONTENT_PATH
 from qcfeed.status_page import source
-from tests.integration.service.conftest import Start
+from tests.integration.service.conftest import FAR, Start
 from tests.support.access import write
 from tests.support.browser import page
 from tests.support.patience import PATIENCE
@@ -25,6 +25,12 @@ FILES = [
     *(f"/page/{path.name}" for path in sorted(ASSETS.iterdir()) if path.suffix != ".html"),
 ]
 GET = b"GET %s HTTP/1.1\r\n%s\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer waits for as long as a busy machine takes for the first answer."""
+    monkeypatch.setattr(source, "WAIT", PATIENCE)
 
 
 async def get(url: str, **headers: str) -> tuple[int, dict[str, str], str]:
@@ -71,7 +77,10 @@ async def test_the_page_and_its_files_come_from_here_with_strict_headers(start: 
     assert (await get(f"{running.http}/page/../service/app.py"))[0] == 404
 
 
-async def test_the_content_is_one_answer_for_all_viewers(start: Start) -> None:
+async def test_the_content_is_one_answer_for_all_viewers(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "INTERVAL", FAR)
     running = await start(page=True)
     client = await running.client()
     answers = [await content(running) for _ in range(3)]
