@@ -10,7 +10,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.bucket import LeaseBucket, open_bucket
@@ -59,6 +59,8 @@ class Feeder:
     ``closed`` is true after ``stop``.
     """
 
+    is_feeder = True
+
     def __init__(
         self, config: FeederConfig, nats: NatsConfig, *, clock: Callable[[], float] = boot_clock
     ) -> None:
@@ -67,7 +69,7 @@ class Feeder:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.closed = False
         self._urls = addresses.parse(config.to, "--to")
-        self.urls = tuple(self._urls)
+        self.urls: Sequence[str] = tuple(self._urls)
         """Its NATS servers."""
         self.servers = addresses.short_name(self._urls)
         check(self._urls, nats)

@@ -63,12 +63,14 @@ def connect(url: UpstreamUrl) -> Upstream:
 class NatsUpstream(Upstream):
     """The gateway's upstream; see the module. ``closed`` is true after ``close``."""
 
+    is_feeder = False
+
     def __init__(self, urls: Sequence[str], config: NatsConfig) -> None:
         self.name = addresses.short_name(list(urls))
         self.gateway = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
         """This gateway's name in its answers to owners."""
         self.closed = False
-        self.urls = tuple(urls)
+        self.urls: Sequence[str] = tuple(urls)
         """Its NATS servers."""
         self._owners = HeardOwners()
         self._orders: dict[Symbol, QuoteOrder] = {}

@@ -7,11 +7,18 @@ from typing import Protocol
 
 from qcfeed.control import routes
 from qcfeed.control.routes import NoQuery, Route
-from qcfeed.model.cluster import ClusterReaped, ClusterReapRequest, ClusterView
+from qcfeed.model.cluster import ClusterReaped, ClusterReapRequest, ClusterStatus, ClusterView
 
 
 class ClusterMember(Protocol):
     """A gateway's or a feeder's side of the cluster."""
+
+    is_feeder: bool
+    urls: Sequence[str]
+    """Its NATS servers."""
+
+    def cluster(self) -> ClusterStatus:
+        """Its connection, its lease or the owners that it has heard of, and what is wrong; from any thread."""
 
     def view(self) -> ClusterView:
         """What it runs and wants; from any thread."""

@@ -1,1 +1,1 @@
-"""Optional integrations of third-party tools; nothing else imports them except service/app.py."""
+"""Optional integrations of third-party tools; only service/app.py imports them."""

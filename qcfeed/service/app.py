@@ -9,34 +9,21 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from qcfeed.cluster.feeder import Feeder
 from qcfeed.cluster.gateway import NatsUpstream
-from qcfeed.cluster.handlers import ClusterHandlers
-from qcfeed.cluster.responder import Responder
+from qcfeed.cluster.handlers import ClusterMember
 from qcfeed.config import Config, FeederConfig, NatsConfig
 from qcfeed.contrib import aiomonitor
-from qcfeed.control import paths
-from qcfeed.control.audit import AuditLog
-from qcfeed.control.companion import Companion
-from qcfeed.control.handlers import findings, history, memory, report, tasks
 from qcfeed.control.local import LocalControl
 from qcfeed.control.recent_log import RecentLog
-from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
-from qcfeed.drills import catalog
-from qcfeed.drills.base import DrillEnvironment
-from qcfeed.drills.handlers import DrillHandlers
-from qcfeed.drills.runner import DrillRunner
-from qcfeed.drills.tampered_upstream import TamperedUpstream
-from qcfeed.drills.wall_clock import WallClock
-from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
+from qcfeed.errors import MonitorUnavailableError
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
@@ -47,29 +34,23 @@ from qcfeed.net.tls_context import TlsFiles
 from qcfeed.net.transport import Transport
 from qcfeed.server import metrics
 from qcfeed.server.authentication import Authenticator
-from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.server.memory_stores import service_stores
-from qcfeed.server.service_parts import EvidenceCounts, ServiceParts
-from qcfeed.server.subscriber_handlers import SubscriberHandlers
+from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.tls import ServerTls
-from qcfeed.service.evidence import EvidenceSaver
+from qcfeed.service.control_plane import ControlPlane
 from qcfeed.service.http_ports import HttpPorts
 from qcfeed.service.periodic_call import PeriodicCall
+from qcfeed.service.service_drills import ServiceDrills
 from qcfeed.status_page.source import PageSource
 from qcfeed.upstreams.registry import connect
 
 log = logging.getLogger("qcfeed")
 
-MAX_SHARED_INSTANCES = 1_000
-"""Instances behind a shared port that get a numbered name; further ones must be named explicitly."""
-
 _TELL_REPEATS_INTERVAL = 10.0
 """Seconds after which the log says how many lines like others were left out."""
 _INFORMED_WITHIN = 10.0
 """Seconds that a standby waits to hear of the owner: where JetStream is away, it has to go on without."""
-_NAME_FREE_POLL = 0.05
 _SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of the feeds' rates."""
 
@@ -102,19 +83,16 @@ class Service:
         self.pauses = GcPauses()
         self.recent = RecentHistory(self._counts)
         self.sampler = DiagnosticsSampler(ledger, self.watch, on_snapshot=self.recent.note)
-        self._log = log
-        self._control: ControlServer | None = None
-        self._evidence: EvidenceSaver | None = None
         self._monitor: aiomonitor.Monitor | None = None
         self._tell_repeats = tell_repeats
         self._exposition = Exposition(self._read)
-        self.instance = ""
         self.listening = Listening(websocket="", admin="", control="")
         self.tls: ServerTls | None = None
         """None if the quotes port speaks plain TCP, and until the start."""
         self._loop = asyncio.get_running_loop()
-        self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
-        self._wall = WallClock()
+        self.drills = ServiceDrills(config, self.feeder)
+        self._member: ClusterMember | None = None
+        """This service's side of a cluster; None if it is in none."""
         self.hub = self._make_hub()
         self._http = HttpPorts(
             config,
@@ -140,14 +118,22 @@ class Service:
             gateway=self.gateway,
             listening=self.listening,
             started_at=time.time(),
-            drill=self.drill,
+            drill=self.drills.running,
             http_ended=self._http_ended,
             cluster=self.cluster,
             tls=lambda: self.tls,
-            evidence=self._saved_evidence,
+            evidence=lambda: self.control.evidence(),
         )
-        self.drills: DrillRunner | None = None
-        """None if this service does not allow drills."""
+        self.control = ControlPlane(
+            self.parts,
+            self.drills,
+            self.sampler,
+            self.recent,
+            self._exposition,
+            log=log,
+            member=self._member,
+            nats=self._nats,
+        )
         self._metrics = metrics.ServiceMetrics(self.parts)
         self._standing_by: contextlib.AsyncExitStack | None = None
         """What ends the feeder that has started already."""
@@ -179,7 +165,9 @@ class Service:
                 )
             )
             self.listening.websocket = self.listening.admin = listen.format_address(quotes)
-            await self._claim_instance(parts, quotes.getsockname()[1])
+            await self.control.start(
+                parts, quotes.getsockname()[1], successor=self._standing_by is not None
+            )
             if self.config.monitor:
                 self._start_monitor(parts)
             self.listening.admin = await self._http.start(parts) or self.listening.admin
@@ -204,7 +192,7 @@ class Service:
                 PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel
             )
             await self._start_serving(parts, quotes)
-            self._start_drill(parts)
+            self.drills.start(parts)
             self._started = parts.pop_all()
 
     async def stop(self) -> None:
@@ -212,6 +200,17 @@ class Service:
         await self._started.aclose()
 
     # ------------------------------------------------------------ parts
+
+    def _make_hub(self) -> Hub:
+        config, feeder = self.config, self.feeder
+        upstream = connect(config.upstream, clock=self.drills.clock, groups=[self._nats])
+        if feeder is None:
+            self._member = upstream if isinstance(upstream, NatsUpstream) else None
+            return self.drills.new_hub(config, upstream)
+        self._member = feeder
+        # The owner notices late that no gateway wants a symbol any more; that delay is part of the linger time.
+        config = dataclasses.replace(config, linger=max(0, config.linger - feeder.notice_after))
+        return self.drills.new_hub(config, upstream, feeder.new_epoch)
 
     def _start_tls(self, parts: contextlib.AsyncExitStack) -> None:
         config = self.config
@@ -225,89 +224,10 @@ class Service:
 
     def _page_source(self) -> PageSource:
         """What the status page shows: it reads the control plane, which starts before HTTP does."""
-
-        def read(path: str, params: Mapping[str, str]) -> bytes:
-            if self._control is None:
-                raise StartError("the service has not started", hint="try again")
-            return self._control.read(path, params)
-
-        return PageSource(LocalControl(read), lambda: self.instance)
-
-    async def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
-        """Start the control plane under the instance name. A successor waits until it is free."""
-        while True:
-            try:
-                return self._claim_free_instance(parts, port)
-            except InstanceTakenError:
-                if self._standing_by is None:
-                    raise
-                # Without end here: our supervisor allows a time.
-                await asyncio.sleep(_NAME_FREE_POLL)
-
-    def _claim_free_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
-        """As ``_claim_instance``; behind a shared port, the name is the first free number."""
-        if self.config.instance or not self.config.reuse_port:
-            self._start_control(parts, self.config.instance or str(port))
-            return
-        for number in range(1, MAX_SHARED_INSTANCES + 1):
-            with contextlib.suppress(InstanceTakenError):
-                self._start_control(parts, f"{port}-{number}")
-                return
-        raise StartError(
-            f"{MAX_SHARED_INSTANCES} instances already share port {port}",
-            hint="name this one: `qcfeed --instance NAME serve --reuse-port`",
+        return PageSource(
+            LocalControl(lambda path, params: self.control.read(path, params)),
+            lambda: self.control.instance,
         )
-
-    def _start_control(self, parts: contextlib.AsyncExitStack, instance: str) -> None:
-        self.instance = instance
-        path = paths.socket_path(self.instance)
-        audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
-        self.drills = self._make_drill_runner(audit)
-        where = self.config.control_listen
-        server = ControlServer(
-            [
-                *tasks.routes(
-                    self.ledger,
-                    self.watch,
-                    further_orphans=orphan_rows(self.hub),
-                    remove_further=self._sweep_orphans,
-                ),
-                *findings.routes(self.sampler),
-                *history.routes(self.recent, self.sampler),
-                *memory.routes(self.ledger, service_stores(self.parts, self._own_memory)),
-                *report.routes(
-                    audit, log=self._log, config=self.config, metrics=self._exposition.text
-                ),
-                *FeedHandlers(self.parts).routes(),
-                *SubscriberHandlers(self.parts).routes(),
-                *ClusterHandlers(self.feeder or self._gateway_upstream).routes(),
-                *DrillHandlers(self.drills).routes(),
-            ],
-            instance=self.instance,
-            socket=path,
-            loop=self._loop,
-            watch=self.watch,
-            audit=audit,
-            companion=self._responder(instance),
-            listen=None if where is None else listen.parse_address(where, "--control-listen"),
-        )
-        server.start()
-        self._control = server
-        # The control plane's thread may wait for an action in this loop, so the loop must not block on it.
-        parts.push_async_callback(asyncio.to_thread, server.stop)
-        self._evidence = EvidenceSaver(self.config, instance, path, audit, self.recent, self.watch)
-        self._evidence.start()
-        parts.push_async_callback(asyncio.to_thread, self._evidence.stop)
-        self.listening.control = str(path)
-        self.listening.control_tcp = server.tcp
-
-    def _responder(self, instance: str) -> Companion | None:
-        """What answers `qcfeed --cluster` over NATS, if this service uses NATS."""
-        part = self.feeder or self._gateway_upstream
-        if part is None or self._nats.nats_operators == "nothing":
-            return None
-        feeds = self.feeder is not None
-        return Responder(part.urls, self._nats, instance, remembers=feeds).run
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
         try:
@@ -345,24 +265,15 @@ class Service:
         hub = self.hub
         return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
 
-    def _saved_evidence(self) -> EvidenceCounts:
-        return EvidenceCounts() if self._evidence is None else self._evidence.counts()
-
-    def _own_memory(self) -> list[object]:
-        return [self.ledger, self.sampler, self.recent, self._log]
-
-    async def _sweep_orphans(self) -> int:
-        return self.hub.sweep_orphans()
-
     def _http_ended(self) -> Counter[str]:
         """Plain HTTP connections that were ended on all ports, by reason, and malformed requests."""
-        ports = [self._http.connections, self._control, self._monitor]
-        return sum((each.ended for each in ports if each is not None), Counter())
+        monitor = Counter() if self._monitor is None else self._monitor.ended
+        return self._http.connections.ended + self.control.http_ended + monitor
 
     def _readiness(self) -> str:
         if self.gateway.draining:
             return "draining"
-        drill = self.drill()
+        drill = self.drills.running()
         if self.feeder is not None and not self.feeder.informed:
             return "starting: the owner of the share is not known yet"
         if self.feeder is not None and drill is None:
@@ -371,54 +282,4 @@ class Service:
 
     def cluster(self) -> ClusterStatus | None:
         """This service's side of a cluster; None if it is in none. From any thread."""
-        part = self.feeder or self._gateway_upstream
-        return None if part is None else part.cluster()
-
-    # ------------------------------------------------------------ drills
-
-    def drill(self) -> str | None:
-        """The running drill, or None."""
-        if self.drills is None:
-            return None
-        active = self.drills.active
-        return None if active is None else str(active.configured)
-
-    def _make_hub(self) -> Hub:
-        """The hub; the upstream is wrapped for drills only if drills are allowed."""
-        config, feeder = self.config, self.feeder
-        clock = self._wall.ns if config.drills_allowed else time.time_ns
-        upstream = connect(config.upstream, clock=clock, groups=[self._nats])
-        self._gateway_upstream = upstream if isinstance(upstream, NatsUpstream) else None
-        epochs = None
-        if feeder is not None:
-            epochs = feeder.new_epoch
-            config = dataclasses.replace(config, linger=max(0, config.linger - feeder.notice_after))
-        if not self.config.drills_allowed:
-            return Hub(config, upstream, epochs=epochs)
-        return Hub(config, TamperedUpstream(upstream), self._wall, epochs)
-
-    def _make_drill_runner(self, audit: AuditLog) -> DrillRunner | None:
-        upstream = self.hub.upstream
-        if not isinstance(upstream, TamperedUpstream):
-            return None
-        return DrillRunner(
-            DrillEnvironment(
-                loop=self._loop,
-                ledger=self.ledger,
-                hub=self.hub,
-                upstream=upstream,
-                wall=self._wall,
-                gateway=self.gateway,
-                listening=self.listening,
-                link=self._gateway_upstream,
-                feeder=self.feeder,
-            ),
-            audit,
-        )
-
-    def _start_drill(self, parts: contextlib.AsyncExitStack) -> None:
-        if self.drills is None:
-            return
-        parts.push_async_callback(self.drills.shut_down)
-        if self._startup_drill is not None:
-            self.drills.start_audited(self._startup_drill, self.config.drill_for)
+        return None if self._member is None else self._member.cluster()

@@ -189,10 +189,10 @@ def _greeting(service: Service) -> list[str]:
     at, config = service.listening, service.config
     name = (
         ""
-        if service.instance == at.websocket.rpartition(":")[2]
-        else f"--instance {service.instance} "
+        if service.control.instance == at.websocket.rpartition(":")[2]
+        else f"--instance {service.control.instance} "
     )
-    who = f"pid {os.getpid()}, instance {service.instance}"
+    who = f"pid {os.getpid()}, instance {service.control.instance}"
     lines = [
         f"qcfeed {__version__} {_purpose(service)} ({who})",
         _quotes_line(service),
@@ -209,7 +209,7 @@ def _greeting(service: Service) -> list[str]:
         lines.append(f"  monitor  telnet {at.monitor.replace(':', ' ')}   {at.monitor_web}")
     elif at.monitor_off is not None:
         lines.append(f"  monitor  off: {at.monitor_off}")
-    if (drill := service.drill()) is not None:
+    if (drill := service.drills.running()) is not None:
         lines.append(f"  DRILL    {drill} is active: a fault was injected on purpose")
     elif config.allow_drills:
         lines.append("  DRILLS   allowed   try: qcfeed drill list")

@@ -31,7 +31,7 @@ from tests.support.running_service import Running, until
 
 
 def drills(running: Running) -> DrillRunner:
-    found = running.service.drills
+    found = running.service.drills.runner
     assert found is not None
     return found
 
@@ -43,7 +43,7 @@ async def begin(running: Running, drill: str, lasts: float = FAR) -> None:
 async def ended(running: Running) -> None:
     """A drill that is stopped explicitly, and cleaned up."""
     await drills(running).stop()
-    assert running.service.drill() is None
+    assert running.service.drills.running() is None
     assert running.service.hub.observers == []
     assert not [each for each in threading.enumerate() if each.name == "qcfeed-drill"]
 
@@ -92,7 +92,7 @@ async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
 
     drills(running).start(order, FAR)
     assert f"DRILL {order}: {spec.breaks}; for at most {FAR:g} s" in caplog.text
-    assert running.service.drill() == str(order)
+    assert running.service.drills.running() == str(order)
     if spec.name != "stuck-loop":  # its loop is blocked for now
         assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
         assert await metric(running, "qcfeed_drill_active") == 1
@@ -101,7 +101,7 @@ async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
     await ended(running)
 
     drills(running).start(order, 0.5)
-    await until(lambda: running.service.drill() is None, "it ends by itself")
+    await until(lambda: running.service.drills.running() is None, "it ends by itself")
     assert f"DRILL {order}: its time is over" in caplog.text
     assert caplog.text.count(f"DRILL {order}: ended, and cleaned up") == 2
     await ended(running)
@@ -114,7 +114,7 @@ async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
 
 async def test_a_service_without_drills_has_no_drill_code_in_its_path(start: Start) -> None:
     running = await start()
-    assert running.service.drills is None
+    assert running.service.drills.runner is None
     assert type(running.service.hub.upstream) is Simulator
     assert running.service.hub.wall_clock is time.time
 
@@ -126,7 +126,7 @@ async def test_a_drill_of_a_gateway_is_refused_in_another_service(
     running = await start(allow_drills=True)
     with pytest.raises(UsageError, match=f"needs a {spec.role}"):
         drills(running).start(catalog.parse(spec.name))
-    assert running.service.drill() is None
+    assert running.service.drills.running() is None
 
 
 async def test_an_unknown_drill_is_refused_at_the_start(start: Start) -> None:
@@ -136,7 +136,7 @@ async def test_an_unknown_drill_is_refused_at_the_start(start: Start) -> None:
 
 async def test_a_drill_started_with_the_service_lasts_for_the_given_time(start: Start) -> None:
     running = await start(drill="clock-jump", drill_for=0.2)
-    await until(lambda: running.service.drill() is None, "it ends by itself")
+    await until(lambda: running.service.drills.running() is None, "it ends by itself")
     drills(running).start(catalog.parse("clock-jump"), 30)
     await drills(running).stop()
     with pytest.raises(UsageError, match="the maximum is 86,400 s"):
@@ -148,7 +148,7 @@ async def test_drills_started_and_ended_by_the_service_are_audited(
 ) -> None:
     log = tmp_path / "audit.jsonl"
     running = await start(drill="clock-jump", drill_for=0.1, audit_log=str(log))
-    await until(lambda: running.service.drill() is None, "it ends by itself")
+    await until(lambda: running.service.drills.running() is None, "it ends by itself")
     begun = [("drill start", "--drill", "intent"), ("drill start", "--drill", "done")]
     over = "its time is over"
     by_time = [("drill stop", over, "intent"), ("drill stop", over, "done")]
@@ -168,7 +168,7 @@ async def test_a_drill_ends_even_if_its_end_cannot_be_audited(
     log.unlink()
     log.mkdir()
     await begin(running, "clock-jump", 0.1)
-    await until(lambda: running.service.drill() is None, "it ends by itself")
+    await until(lambda: running.service.drills.running() is None, "it ends by itself")
     assert "cannot audit its end" in caplog.text
 
 

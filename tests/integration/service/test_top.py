@@ -18,7 +18,7 @@ def control(running: Running) -> Path:
 
 
 def audit_log(running: Running) -> Path:
-    name = f"{running.service.instance}.audit.jsonl"
+    name = f"{running.service.control.instance}.audit.jsonl"
     return Path(os.environ["XDG_STATE_HOME"]) / "qcfeed" / name
 
 
