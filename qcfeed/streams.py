@@ -41,13 +41,13 @@ def discard(stream: TextIO) -> None:
     os.close(opened)
 
 
-def write_message(text: str) -> None:
+def write_message(text: str, *, whole: bool = False) -> None:
     """Write ``text`` to stderr. If that fails, nobody reads it, and the program goes on without messages.
 
-    A terminal gets its lines broken between words.
+    A terminal gets its lines broken between words, unless they are to stay ``whole``.
     """
     try:
-        sys.stderr.write(_fitted(text) if sys.stderr.isatty() else text)
+        sys.stderr.write(_fitted(text) if sys.stderr.isatty() and not whole else text)
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)

@@ -272,7 +272,7 @@ def _status(args: list[str]) -> int:
     except typer.Exit as leaving:
         return leaving.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - anything unexpected is reported as a bug
-        return failures.report(error)
+        return failures.report(error, args)
     return ExitStatus.OK
 
 

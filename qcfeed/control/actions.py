@@ -24,7 +24,7 @@ from qcfeed.control import audit
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import ActionRoute
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.errors import TimedOutError, UnreachableError
+from qcfeed.errors import QcfeedError, TimedOutError, UnreachableError
 from qcfeed.model.answer import Answer
 
 LONGEST = 600.0
@@ -150,7 +150,7 @@ class Actions:
         if isinstance(result, Answer):
             await self._write(self._log.conclude, entry, word, answer=_facts(result))
             return result
-        await self._write(self._log.conclude, entry, word, error=f"{result!r}")
+        await self._write(self._log.conclude, entry, word, error=_reason(result))
         raise result
 
     async def _settle(self, call: Call, ended: Ended, word: str, limit: float) -> Outcome:
@@ -216,6 +216,14 @@ def _facts(answer: Answer) -> dict[str, Any]:
     """The answer without the fields that the server fills in."""
     whole: dict[str, Any] = msgspec.to_builtins(answer)
     return {key: value for key, value in whole.items() if key not in Answer.__struct_fields__}
+
+
+def _reason(error: BaseException) -> str:
+    """Why an action failed, for the audit log; the type is named if the error is not one of qcfeed's."""
+    text = str(error)
+    if isinstance(error, QcfeedError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _outcome(result: Answer | BaseException, word: str) -> Outcome:

@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from qcfeed.closest import closest
-from qcfeed.control import elsewhere, peers
+from qcfeed.control import elsewhere, paths, peers
 from qcfeed.control.connection import OK, ControlConnection, ImpostorError, NotHttpError
 from qcfeed.control.directories import SUFFIX
 from qcfeed.control.paths import ControlAddress
@@ -163,18 +162,10 @@ class ControlClient:
         )
 
     def _unreachable(self, reason: str) -> UnreachableError:
-        look, meant = "", ""
-        if (socket := self.address.socket) is not None:
-            look = f"; `ls {socket.parent}`"
-            here = [each.name.removesuffix(SUFFIX) for each in socket.parent.glob(f"*{SUFFIX}")]
-            meant = "".join(
-                f"did you mean `qcfeed --instance {each} ...`? "
-                for each in closest(socket.name.removesuffix(SUFFIX), here)
-                if each != socket.name.removesuffix(SUFFIX)
-            )
+        hint = paths.others_in(self.address.socket) if self.address.socket else ""
         return UnreachableError(
             f"cannot reach the service at {self.address}: {reason}",
-            hint=f"{meant}is it running? `qcfeed serve` starts one{look}",
+            hint=hint or "is it running? `qcfeed serve` starts one",
         )
 
     def _stranger(self, what: str) -> UnreachableError:
@@ -200,8 +191,8 @@ def refusal(raw: bytes) -> QcfeedError | None:
 
 
 def errors_by_code(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
-    """All errors by code."""
-    found = {root.code: root}
+    """All errors by code; of errors that share one, the most general."""
+    found: dict[str, type[QcfeedError]] = {}
     for kind in root.__subclasses__():
         found |= errors_by_code(kind)
-    return found
+    return found | {root.code: root}

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from qcfeed.closest import closest
 from qcfeed.control import auth, directories, elsewhere, peers
 from qcfeed.control.connection import Where
 from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
+    NAMED,
     AmbiguousInstanceError,
     ConfigError,
     NotAllowedError,
@@ -137,7 +139,10 @@ def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
     Sees this user's instances only. Raises NotAllowedError if the directory cannot be read. Cost: one
     connection to each, closed at once.
     """
-    directory = runtime_directory(env)
+    return _running_in(runtime_directory(env))
+
+
+def _running_in(directory: Path) -> list[Instance]:
     try:
         paths = sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIX))
     except (FileNotFoundError, NotADirectoryError):
@@ -149,6 +154,26 @@ def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
         ) from error
     found = (_running(path) for path in paths)
     return [instance for instance in found if instance is not None]
+
+
+def others_in(socket: Path, env: Mapping[str, str] = os.environ) -> str:
+    """A hint that names the instances beside ``socket``, which does not answer; empty if there are none."""
+    try:
+        running = [each for each in _running_in(socket.parent) if each.socket != socket]
+    except NotAllowedError:
+        return ""
+    if not running:
+        return ""
+    names = ", ".join(map(str, running[:NAMED]))
+    more = f" and {len(running) - NAMED:,} more" if len(running) > NAMED else ""
+    close = closest(socket.name.removesuffix(SUFFIX), [each.name for each in running])
+    option = "--socket" if socket.parent != runtime_directory(env) else "--instance"
+    meant = next((each for each in running if each.name in close), running[0])
+    value = meant.name if option == "--instance" else meant.socket
+    how = f"`qcfeed {option} {value} ...`"
+    if close:
+        return f"did you mean {how}? running: {names}{more}"
+    return f"running: {names}{more}; name one, for example {how}"
 
 
 def _running(path: Path) -> Instance | None:

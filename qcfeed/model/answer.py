@@ -26,12 +26,18 @@ class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
 
 
 class ErrorAnswer(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/2"):
-    """The request was not carried out. ``loop_stack``: where the watched loop is stuck, if it is."""
+    """A request was not carried out; or a command failed, which prints this with ``-o json``.
+
+    ``code``: the kind of error, stable. ``hint``: what to type or change next. ``loop_stack``: where the watched
+    loop is stuck, if it is. Of a command also its ``exit_status``, and ``traceback`` if it is a bug.
+    """
 
     code: str
     message: str
     hint: str | None = None
     loop_stack: list[str] = []
+    exit_status: int | msgspec.UnsetType = msgspec.UNSET
+    traceback: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnswerSchema(msgspec.Struct):

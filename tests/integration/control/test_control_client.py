@@ -227,7 +227,6 @@ def test_a_refused_connection_is_unreachable(tmp_path):
     with pytest.raises(UnreachableError) as raised:
         ControlClient(ControlAddress(socket=tmp_path / "none.sock"), timeout=PATIENCE).fetch(TASKS)
     assert "qcfeed serve" in raised.value.hint
-    assert f"ls {tmp_path}" in raised.value.hint
 
 
 def test_a_port_without_a_listener_is_unreachable():

@@ -103,7 +103,7 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
         (["--tiemout", "3", "status"], "No such option: --tiemout. Did you mean --timeout?"),
         (["status", "--outptu"], "Did you mean --output?\n  hint: see `qcfeed status --help`"),
         (["tasks", "verify"], "Missing option '--site'\n  hint: see `qcfeed tasks verify --help`"),
-        (["-o", "json", "status"], "-o goes after the command: `qcfeed COMMAND -o ...`"),
+        (["-o", "csv", "status"], "-o goes after the command: `qcfeed COMMAND -o ...`"),
         (["status", "-o", "xml"], "'xml' is not one of 'table', 'wide', 'json', 'csv', 'name'"),
         (["status", "-o", "jsn"], "Did you mean 'json'?"),
         (["artifacts", "rulez"], "Did you mean 'rules'?"),
