@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _LONGEST = 100
-"""Characters of a name that are compared: the comparison takes the square of it."""
+"""Characters of a name that are compared: the time of a comparison grows with their square."""
 
 
 def closest(name: str, known: Iterable[str], most: int = 1) -> list[str]:

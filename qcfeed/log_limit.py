@@ -19,7 +19,7 @@ WINDOW = 10.0
 MAX_TEXTS = 1_000
 """Different texts that are counted at the same time; the oldest is forgotten first."""
 _MARK = "qcfeed_repeats"
-"""A record's attribute: it has been judged already, by the filter of another handler."""
+"""An attribute that marks a record which the filter of another handler has already judged."""
 
 
 class _Window:
@@ -34,7 +34,7 @@ class _Window:
 class RepeatLimit(logging.Filter):
     """Passes BURST lines of the same logger, level and text per WINDOW seconds.
 
-    The next one that passes, or ``flush``, tells how many were left out: "... (and 7 more like this)".
+    The next line that passes, or ``flush``, says how many were left out: "... (and 7 more like this)".
     Use one filter for all handlers, so that they show the same lines. From any thread.
     """
 

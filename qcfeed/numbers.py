@@ -9,7 +9,8 @@ MAX_PORT = 65_535
 def whole(text: str, most: int) -> int | None:
     """The number that ``text`` is, from 0 to ``most``; None for any other text.
 
-    ``int`` takes digits in other scripts, signs, spaces and ``1_0``, and raises for over 4,300 digits.
+    Stricter than ``int``, which accepts digits of other scripts, signs, spaces and ``1_0``, and raises for
+    more than 4,300 digits.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
         return None

@@ -70,8 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     marker = item.get_closest_marker("no_task_leaks")
-    asked = marker is not None or item.config.getini(SWITCH)
-    if asked and item.get_closest_marker("allow_task_leaks") is None:
+    is_marked = marker is not None or item.config.getini(SWITCH)
+    if is_marked and item.get_closest_marker("allow_task_leaks") is None:
         if (refused := _refusal()) is not None:
             pytest.fail(refused, pytrace=False)
         given = {} if marker is None else marker.kwargs

@@ -1,4 +1,4 @@
-"""Times as answers and files have them: RFC 3339 in UTC, ``2024-03-20T02:15:00Z``. Others are Unix times."""
+"""Converts between Unix times and the times in answers and files: RFC 3339 in UTC, ``2024-03-20T02:15:00Z``."""
 
 from __future__ import annotations
 

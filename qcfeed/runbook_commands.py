@@ -15,8 +15,8 @@ QCFEED = (sys.executable, "-m", "qcfeed")
 """The program itself: the one that runs, not another one that the PATH may have."""
 
 
-class Ran(NamedTuple):
-    """What a command left. ``output``: stdout and stderr together, as on a terminal.
+class CommandResult(NamedTuple):
+    """The result of a command. ``output``: stdout and stderr together, as on a terminal.
 
     ``status``: its exit status; None if it was ended because it took too long.
     """
@@ -31,7 +31,7 @@ def run(
     timeout: float,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
-) -> Ran:
+) -> CommandResult:
     """Run a command of a page for at most ``timeout`` seconds.
 
     All processes that it has started are killed at the end, also on Ctrl-C.
@@ -50,9 +50,9 @@ def run(
     ) as shell:
         try:
             output = shell.communicate(timeout=timeout)[0]
-            return Ran(shell.returncode, output)
+            return CommandResult(shell.returncode, output)
         except subprocess.TimeoutExpired:
-            return Ran(None, f"no answer within {timeout:g} s")
+            return CommandResult(None, f"no answer within {timeout:g} s")
         finally:
             if shell.poll() is None:
                 os.killpg(shell.pid, signal.SIGKILL)

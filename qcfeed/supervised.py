@@ -1,4 +1,4 @@
-"""What the supervisor of ``serve --workers`` tells each of its processes, in one environment variable."""
+"""The environment variable by which the supervisor of ``serve --workers`` informs each of its processes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ REASONS = ("ended", "stuck", REQUESTED)
 def describe(restarts: Mapping[str, int], *, successor: bool = False) -> str:
     """The variable's value: how often the process was started again, by reason.
 
-    ``successor``: its predecessor still runs. It gets ready beside it, and takes over when that has ended.
+    ``successor``: its predecessor still runs; the process gets ready beside it, and takes over when it ends.
     """
     return json.dumps(dict(restarts) | ({_SUCCESSOR: True} if successor else {}))
 
 
 def is_supervised() -> bool:
-    """Whether this is a process of ``serve --workers``, whose supervisor has said what a person needs."""
+    """Whether this is a process of ``serve --workers``. Its supervisor prints the messages for people."""
     return VARIABLE in os.environ
 
 
 def is_successor() -> bool:
     """Whether this process is to get ready beside the one whose name and ports it takes over."""
-    return _told().get(_SUCCESSOR) is True
+    return _reported().get(_SUCCESSOR) is True
 
 
 def restarts() -> dict[str, int]:
     """How often this process was started again, by reason; empty without a supervisor."""
     try:
-        told = _told()
-        return {reason: int(told[reason]) for reason in REASONS}
+        reported = _reported()
+        return {reason: int(reported[reason]) for reason in REASONS}
     except (KeyError, TypeError, ValueError):
         return {}
 
 
-def _told() -> dict[str, Any]:
+def _reported() -> dict[str, Any]:
     try:
-        told = json.loads(os.environ.get(VARIABLE, ""))
+        reported = json.loads(os.environ.get(VARIABLE, ""))
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return reported if isinstance(reported, dict) else {}
 
 
 _SUCCESSOR = "successor"

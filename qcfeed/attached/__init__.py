@@ -30,7 +30,7 @@ _OWN_DIRECTORY = str(Path(__file__).parents[1])
 
 _handles: set[Attached] = set()
 """The handles of this process that are not closed."""
-os.register_at_fork(after_in_child=_handles.clear)
+os.register_at_fork(after_in_child=_handles.clear)  # a forked child is not attached
 
 
 def attach(
@@ -77,8 +77,8 @@ def attach(
 
     Cost: the call blocks the loop for 5 ms, and for 0.2 s more if it imports aiohttp. After that: the
     cost of the ledger for each task (see ``Ledger``), three threads that mostly sleep, a timer in the
-    loop 20 times per second, and in a thread a look at all tasks every 2 s (0.7 us per live task), for the
-    search for leaks, and a snapshot every 10 s (0.8 us per live task).
+    loop 20 times per second, and in a thread a look at all tasks every 2 s (0.7 us per live task), to find
+    leaks, and a snapshot every 10 s (0.8 us per live task).
     """
     require_supported_interpreter()
     try:
@@ -182,8 +182,8 @@ class Attached:
         return Collector(program.ProgramSamples(self.ledger, self._parts.watch).read)
 
     def stop_answering(self) -> None:
-        """Stop the control plane alone, from any thread but the loop's: ``close`` then blocks the loop only
-        shortly. Takes up to three seconds if actions run."""
+        """Stop only the control plane, from any thread but the loop's, so that ``close`` blocks the loop only
+        briefly. Takes up to three seconds if an action is under way."""
         if self._parts.server is not None:
             self._parts.server.stop()
 

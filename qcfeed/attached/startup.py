@@ -73,12 +73,12 @@ class Parts:
 
         Raises StartError in strict mode; ``close`` ends the parts that have been started.
         """
-        # Before the installation, which may fail when half of it is done.
+        # Registered before the installation, which may fail half-way.
         self._undo.callback(self.ledger.uninstall)
         with self._unless_refused("the task ledger, so tasks are not recorded"):
             self._install_ledger()
         with contextlib.suppress(Exception):  # _serve() reports it
-            # Before the watch begins, which would report the import as a stall of the program.
+            # Before the watch starts: it would report this import as a stall of the program.
             importlib.import_module("qcfeed.control.server")
         self.watch.start(self.loop)
         self._undo.callback(self.watch.stop)
@@ -136,7 +136,7 @@ class Parts:
     def _control_server(
         self, name: str, socket: Path, audit: AuditLog, listen: tuple[str, int] | None
     ) -> ControlServer:
-        # Imported here because it imports aiohttp, which programs that never attach should not pay for.
+        # Imported here, because it imports aiohttp: programs that never attach should not pay for that.
         from qcfeed.control.server import ControlServer
 
         return ControlServer(

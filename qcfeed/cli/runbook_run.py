@@ -120,7 +120,7 @@ def _carry_out(step: Step, *, yes: bool, read_only: bool) -> Done:
     return Done(step, command, at, _result(step, ran), ran.output, ran.status)
 
 
-def _result(step: Step, ran: runbook_commands.Ran) -> StepResult:
+def _result(step: Step, ran: runbook_commands.CommandResult) -> StepResult:
     if difference(step.expected, ran.output) is None:
         return StepResult.AS_SHOWN
     return (

@@ -53,6 +53,7 @@ _IAC = b"\xff"
 MAX_SESSIONS = 16
 """Telnet sessions at the same time; each takes several descriptors."""
 _SHARE_OF_DESCRIPTORS = 16
+"""At most one session per so many descriptors that the process may open."""
 _SEND_TIMEOUT = 2.0
 """Seconds for which a telnet client that does not read may block the views."""
 _ACCEPT_RETRY = 1.0
@@ -267,7 +268,7 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
 
 
 def load() -> None:
-    """Import what ``attach`` needs, at a time when the loop may be blocked; ``attach`` tells what is missing."""
+    """Import what ``attach`` needs, at a time when the loop may be blocked. ``attach`` reports what is missing."""
     with contextlib.suppress(MonitorUnavailableError):
         _task_views()
 

@@ -32,7 +32,7 @@ from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, info_of, task_of
 from qcfeed.errors import NotFoundError, not_found
-from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
+from qcfeed.model.ended_tasks import EndedTask, Failure, RaisedException, TaskFailures, TasksEnded
 from qcfeed.model.task_details import TaskDetails, TreeTask
 from qcfeed.model.task_objects import ObjectHolder, TasksByObject, WaitedObject
 from qcfeed.model.tasks import (
@@ -278,7 +278,7 @@ def _failure(group: failures.FailureGroup, now: float) -> Failure:
         last_s=max(0.0, now - group.last),
         last_serial=group.serial,
         raised=[
-            Raised(
+            RaisedException(
                 error=each.error,
                 stack=frames(calls.of_lines(each.calls)),
                 dropped_frames=each.dropped_frames,

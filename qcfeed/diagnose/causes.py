@@ -33,8 +33,8 @@ def _short_stall_by_its_tasks(
 ) -> bool:
     """Whether a short stall comes from the leaked tasks.
 
-    Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
-    of its own, even inside one of those tasks, and so is one that so few tasks cannot bring about.
+    Tens of thousands of tasks that wake at once stall the loop briefly. A long stall is a cause of its
+    own, even inside one of those tasks. So is a stall that is too long for their number.
     """
     short = symptom.is_suspected and not evidence.stuck_s
     return short and any(
@@ -86,10 +86,11 @@ RELATIONS: dict[tuple[str, str], Relation] = {
 def arrange(evidence: Evidence, findings: Sequence[DiagnosisFinding]) -> list[DiagnosisFinding]:
     """Causes, the most urgent first, each with the symptoms that it explains.
 
-    A finding that is not certain explains nothing. A cause takes over the shortest time to the memory
-    limit of its symptoms.
+    A suspected finding explains nothing. A cause takes over the shortest time to the memory limit from its
+    symptoms.
     """
     ranked = sorted(findings, key=lambda each: (each.is_suspected, -each.urgency, -each.count))
+    # The most urgent cause chooses first: a symptom is listed under one cause only.
     explained: set[int] = set()
     for cause in ranked:
         if cause.is_suspected or id(cause) in explained:

@@ -1,4 +1,4 @@
-"""What is wrong with the certificate of the quotes port. ``status`` and ``doctor`` say so."""
+"""Problems of the certificate of the quotes port, which ``status`` and ``doctor`` report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong between the instances of a cluster, judged by two looks at them all. Pure."""
+"""Finds problems between the instances of a cluster, from two looks at all of them. Pure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class MemberView(NamedTuple):
 
 
 def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[ClusterFinding]:
-    """What two looks show, the most serious first. Counters are judged by how they grew in between.
+    """The problems that both looks show, the most serious first. Counters are judged by their growth.
 
-    What one look shows alone may be a change of the owner that was just going on.
+    A problem in one look only may be a change of the owner that was just under way.
     """
     earlier = {member.name: member for member in before}
     found = [*_two_owners(before, now), *_no_owner(before, now)]
@@ -58,14 +58,14 @@ def _two_owners(
                 rule="two owners", member=None,
                 what=f"{len(owners)} feeders believe they own share {share}: {names};"
                 " gateways accept only the highest epoch",
-                hint=f"stop {', '.join(others)}; are the NATS servers one cluster, and do clocks stand still?",
+                hint=f"stop {', '.join(others)}; do the NATS servers form one cluster, and do all clocks run?",
             )  # fmt: skip
 
 
 def _owners(
     members: Sequence[MemberView],
 ) -> defaultdict[tuple[frozenset[str], str], list[MemberView]]:
-    """The owners of each share, on the same NATS servers in whatever order."""
+    """The owners of each share on the same NATS servers, in whatever order these are listed."""
     found: defaultdict[tuple[frozenset[str], str], list[MemberView]] = defaultdict(list)
     for member in members:
         if member.owns and member.part is not None:

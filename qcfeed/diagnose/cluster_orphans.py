@@ -46,7 +46,7 @@ class MemberFeeds(NamedTuple):
 def orphans(members: Sequence[MemberFeeds], unanswered: int) -> list[ClusterOrphan]:
     """The differences between the views. ``unanswered``: instances whose view is missing.
 
-    With a view missing, nothing is concluded from what no view shows.
+    If a view is missing, nothing is concluded from the absence of something: that view may have it.
     """
     found = [
         *_feeds_without_lease(members),
@@ -59,7 +59,7 @@ def orphans(members: Sequence[MemberFeeds], unanswered: int) -> list[ClusterOrph
 
 
 def agreed(first: Iterable[ClusterOrphan], second: Iterable[ClusterOrphan]) -> list[ClusterOrphan]:
-    """Those of the second look that the first one has too: the same kind, instance, symbol and life."""
+    """The differences of the second look that the first one has too: same kind, instance, symbol and life."""
     before = {(each.kind, each.member, each.symbol, each.epoch) for each in first}
     return [e for e in second if (e.kind, e.member, e.symbol, e.epoch) in before]
 
@@ -115,15 +115,15 @@ def _interest_without_feed(members: Sequence[MemberFeeds]) -> Iterator[ClusterOr
 
 
 def _leases_without_feeder(members: Sequence[MemberFeeds]) -> Iterator[ClusterOrphan]:
-    """A lease that is not renewed, and whose feeder does not answer: its standby waits for the end of it."""
+    """A lease that is not renewed and whose feeder does not answer: a standby waits until it ends."""
     answering = {member.view.name for member in members}
-    told = set()
+    reported = set()
     for member in _of_role(members, FEEDER):
         lease, share = member.view.lease, member.view.symbol_share
-        if lease is None or lease.holder in answering or share in told:
+        if lease is None or lease.holder in answering or share in reported:
             continue
         if lease.unrenewed_s > lease.ttl_s / _RENEWALS + _LATE_S:
-            told.add(share)
+            reported.add(share)
             yield ClusterOrphan(
                 kind=LEASE_WITHOUT_FEEDER, member=member.name, symbol=f"share {share}",
                 epoch=str(lease.revision),

@@ -1,4 +1,4 @@
-"""What is wrong with this service's side of a cluster on NATS, while its quotes still arrive."""
+"""Problems of this service's side of a cluster on NATS, while its quotes still arrive."""
 
 from __future__ import annotations
 
@@ -168,5 +168,6 @@ def _sides(evidence: Evidence) -> Iterator[tuple[ClusterStatus, ClusterStatus]]:
 
 
 _MOMENT_S = 20.0
-"""Seconds for which a loss of the connection is told; a feed retries at most 30 s after it."""
+"""Seconds for which a lost connection is reported; feeds retry within 30 s of it."""
 _OFTEN = 2
+"""Losses of the connection that make it unstable."""

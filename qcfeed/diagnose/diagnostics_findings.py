@@ -74,7 +74,7 @@ def _from_ledger(
 
 
 def growing_untracked(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Untracked tasks that grow in number: they have no location, so no other rule can judge them."""
+    """Untracked tasks that grow in number. They have no location, so no other rule can judge them."""
     before, after = evidence.before.totals.untracked, evidence.after.totals.untracked
     if evidence.findings is not None and evidence.findings.untracked_explained:
         return
@@ -90,7 +90,7 @@ def growing_untracked(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         certainty=Certainty.PROVED,
         urgency=urgency,
         headline=f"{summary}, {after:,} in all: whether they leak cannot be judged",
-        cause=f"{summary}: their creator goes around the task factory, so their line is not known",
+        cause=f"{summary}: the code that creates them bypasses the task factory, so its line is not known",
         evidence=[
             f"{after:,} untracked and {evidence.after.totals.live:,} tracked tasks are live",
             *(line for each in known for line in each.evidence),
@@ -102,7 +102,7 @@ def growing_untracked(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """A drill that is running. The verdict drops this finding where the drill's fault is found."""
+    """A drill that is running. The verdict drops this finding if another finding shows the drill's fault."""
     if evidence.status is not None and evidence.status.drill:
         name = evidence.status.drill
         yield DiagnosisFinding(
@@ -118,11 +118,11 @@ def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def incomplete_ledger(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Tasks or findings that could not be seen: the absence of other findings proves little."""
-    # The rules were asked a moment later than the ledger, so the same reason may have other numbers.
-    told = [each.summary for each in evidence.ledger_findings("incomplete_ledger")]
+    """Tasks or findings that could not be read, so that the absence of other findings proves little."""
+    # The rules ran a moment later than the snapshot, so the same reason may have other numbers there.
+    summaries = [each.summary for each in evidence.ledger_findings("incomplete_ledger")]
     unread = [] if evidence.findings is not None else [UNREAD]
-    for reason in [*(evidence.after.totals.incomplete or told), *unread]:
+    for reason in [*(evidence.after.totals.incomplete or summaries), *unread]:
         yield DiagnosisFinding(
             rule="incomplete_ledger",
             kind="INCOMPLETE",

@@ -71,10 +71,11 @@ class Evidence:
     """What the rules judge.
 
     ``before`` and ``after`` are two snapshots of one process, and so are ``status_before`` and
-    ``status``. ``status`` is None and ``feeds`` is
-    empty for a program that uses ``attach()``. ``samples`` were taken between the two snapshots;
-    ``history`` comes from ``history_source`` (the service, or Prometheus). ``slow``: subscribers that
-    are behind. ``vanished``: those that have not answered a ping for a while. ``skipped``: what could not be read, and why. ``command``: how commands to type begin.
+    ``status``. For a program that uses ``attach()``, ``status`` is None and ``feeds`` is empty.
+    ``samples`` were taken between the two snapshots; ``history`` comes from ``history_source`` (the
+    service, or Prometheus). ``slow``: subscribers that are behind. ``vanished``: those that have not
+    answered a ping for a while. ``skipped``: what could not be read, and why. ``command``: how commands
+    to type begin.
     """
 
     before: TasksByLocation
@@ -135,6 +136,6 @@ class Evidence:
                 yield location, earlier.get(location, 0), count
 
     def orphans_of(self, location: str) -> list[Orphan]:
-        """The location's orphaned tasks, as far as they are listed."""
+        """The location's orphaned tasks that the answer lists; it is limited."""
         listed = self.orphans.orphans if self.orphans is not None else []
         return [each for each in listed if each.location == location and each.serial is not None]

@@ -26,8 +26,8 @@ SUBSCRIBER = "subscriber "
 def orphaned_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Locations with tasks whose owner is gone.
 
-    The ledger's own rule decides when an orphan counts: a feed that is just closing has one for a
-    moment. Without the ledger's findings, every orphan is reported.
+    The rule of diagnostics/rules.py decides which orphans count, because a feed that is closing has one for
+    a moment. If those findings could not be read, every orphan is reported.
     """
     for location, before, now in evidence.orphaned():
         ledger_finding = next(
@@ -39,9 +39,9 @@ def orphaned_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def never_ending_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Locations whose tasks do not end, and nothing explains it.
+    """Locations whose tasks do not end, without an explanation.
 
-    Not where tasks are proved to be orphaned: that finding is about the same tasks.
+    Locations with orphans are left out: the finding about orphans is about the same tasks.
     """
     orphaned = {location for location, _, now in evidence.orphaned() if now}
     for found in evidence.ledger_findings("never_ending"):
@@ -84,7 +84,7 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
 
 
 def growing_locations(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Locations that have more and more live tasks. More demand looks the same, so it is suspected only."""
+    """Locations whose live tasks keep growing in number. Suspected only, because rising demand looks the same."""
     for observed in evidence.ledger_findings("growing"):
         row = evidence.row(observed.location)
         rate = observed.per_minute or 0.0
@@ -147,20 +147,20 @@ def _orphaned(
         per_minute=rate,
         count=now,
         safe="`orphans --reap` cancels exactly these tasks; current subscribers are not affected"
-        + (f"; it goes on until {location} is changed" if grows else ""),
+        + (f"; the leak continues until {location} is fixed" if grows else ""),
         next=[f"{evidence.command} orphans --reap"],
     )
 
 
 def _urgency(most: int, left: memory.TimeToLimit | None) -> int:
-    """A leak is as urgent as the time that it leaves."""
+    """The less time a leak leaves, the more urgent it is; ``most`` is the urgency within the last hour."""
     if left is None:
         return most - 8
     return most if left.seconds < HOUR_S else most - 8 if left.seconds < DAY_S else most - 15
 
 
 def _per_minute(evidence: Evidence, location: str, more: int) -> float:
-    """The faster of two rates: the history's, and the one between the two snapshots."""
+    """The faster of two rates: that of the history, and that between the two snapshots."""
     in_history = (
         each.per_minute for each in evidence.ledger_findings("growing") if each.location == location
     )
@@ -171,7 +171,7 @@ def _per_minute(evidence: Evidence, location: str, more: int) -> float:
 def _ran_since_owner_left(orphans: Sequence[Orphan]) -> tuple[int, int]:
     """How many orphans have run since their owner was gone, and of how many this is known.
 
-    A task whose present sleep is shorter than its owner is gone has woken, and has gone on.
+    If a task's current sleep began after its owner was gone, the task has run since then.
     """
     times = [(each.owner_gone_s, each.sleeping_s) for each in orphans]
     known = [(gone, slept) for gone, slept in times if gone is not None and slept is not None]

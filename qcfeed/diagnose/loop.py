@@ -14,7 +14,7 @@ from qcfeed.model.diagnosis import DiagnosisFinding
 STACK_FRAMES = 3
 """Innermost frames of the blocking stack that a finding shows."""
 LIVE_S = 60.0
-"""Seconds for which a stall that has ended ranks beside faults that go on; after that, below them."""
+"""Seconds for which a stall that has ended ranks beside ongoing faults; later it ranks below them."""
 _SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads still work and are safe"
 
 

@@ -14,14 +14,15 @@ from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 MIN_TASKS_FOR_SIZE = 1_000
-"""Live tasks from which resident memory divided by their number bounds the memory of one task."""
+"""Live tasks from which resident memory, divided by their number, is a useful bound for one task."""
 TASK_BYTES = 16_384
 """The most that one task is assumed to hold, with its frames and its buffers."""
 TASKS_SHARE = 0.5
 """Tasks count as the cause of the growth if they can account for this share of it."""
 PARTS = 3
+"""Parts of the samples between the two snapshots; memory must rise from each to the next."""
 ONGOING_SHARE = 0.25
-"""The shortest window must grow at this share of the reported rate, or the growth is over."""
+"""Growth counts as over if the shortest window grows by less than this share of the reported rate."""
 
 
 class MemoryTrend(NamedTuple):
@@ -117,8 +118,8 @@ def memory_near_limit(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 def time_to_limit(evidence: Evidence, *, tasks_per_minute: float = 0.0) -> TimeToLimit | None:
     """The shortest time until memory reaches its limit; None if it does not grow.
 
-    Two estimates compete: the measured growth of memory, and ``tasks_per_minute`` new tasks that
-    each take an equal share of what is resident now, which is the most that a task can take.
+    There are two estimates: the measured growth of memory; and ``tasks_per_minute`` new tasks, each of which
+    takes an equal share of the resident memory, which is the most that a task can take on average.
     """
     memory, grows = evidence.memory, fastest_growth(evidence)
     known = []
@@ -139,7 +140,7 @@ def time_to_limit(evidence: Evidence, *, tasks_per_minute: float = 0.0) -> TimeT
 
 
 def _estimates(evidence: Evidence) -> list[float]:
-    """The time left by every window over which memory grows."""
+    """The time left, in seconds, by each window over which memory grows."""
     in_window = _growth_in_window(evidence)
     return [
         *([in_window.left_s] if in_window is not None else []),

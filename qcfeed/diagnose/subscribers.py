@@ -1,4 +1,4 @@
-"""Subscribers that do not read what they are sent or have vanished, and subscriptions without a reader."""
+"""Subscribers that do not read or have vanished, and subscriptions without a reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qcfeed.model.subscribers import SubscriberStatus
 MAX_NAMED = 3
 """Connections that a finding names, the furthest behind first."""
 MIN_VANISHED, VANISHED_SHARE = 3, 0.01
-"""Peers that have vanished, and their share of all connections, from which it is a finding; fewer are a warning."""
+"""Vanished peers, and their share of all connections, from which they are a finding; fewer are a warning."""
 
 
 def slow_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
@@ -50,7 +50,7 @@ def slow_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def vanished_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Connections whose peer has gone without closing: it answers no ping. A warning if they are few."""
+    """Connections whose peer has gone without closing and answers no ping. A warning if they are few."""
     vanished = sorted(evidence.vanished, key=lambda each: -each.unanswered_s)
     closed = _more_closed(evidence, CloseCode.NO_PONG)
     if not vanished and not closed:
@@ -81,7 +81,7 @@ def vanished_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def _is_many(evidence: Evidence, number: int) -> bool:
-    """Whether so many vanished peers are more than the few that any network loses."""
+    """Whether these are more vanished peers than any network loses."""
     connections = evidence.status.connections if evidence.status is not None else 0
     return number >= max(MIN_VANISHED, VANISHED_SHARE * connections)
 

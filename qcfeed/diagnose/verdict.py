@@ -19,21 +19,21 @@ from qcfeed.diagnose import (
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import age, count, if_any, milliseconds, plural, size, time_left
-from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisCheck, DiagnosisFinding
 from qcfeed.model.tasks import GroupedTasks
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
-"""Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
+"""Verdicts without a finding: nothing is wrong; too little was observed to say so; check again later."""
 WARNINGS = frozenset(
     {"blocked_loop", "late_wakeup", "stale_symbols", "slow_subscribers", "vanished_subscribers"}
 )
-"""Rules whose suspected findings may stand below the word HEALTHY: what they saw is over, or harms
-nobody as long as it does not last. A suspicion about tasks may not."""
+"""Rules whose suspected findings do not prevent the verdict HEALTHY: the fault is over, or is harmless unless
+it lasts. A suspicion about tasks does prevent it."""
 ENOUGH_S = 60.0
 """Seconds after which a leak of one task per second shows (diagnostics/survival.py)."""
 MANY_EARLIER = 20
-"""Tasks from before the ledger that are too many to say HEALTHY, where they are the majority."""
-TOLD_GROUPS = 2
+"""From this many tasks from before the ledger on, if they are the majority, the verdict is not HEALTHY."""
+NAMED_GROUPS = 2
 """Groups of tasks from before the ledger that are named."""
 
 RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
@@ -137,43 +137,45 @@ def _counts(evidence: Evidence) -> str:
     return ", ".join(counts)
 
 
-def _examined(evidence: Evidence) -> Iterator[Looked]:
+def _examined(evidence: Evidence) -> Iterator[DiagnosisCheck]:
     totals = evidence.after.totals
     net = totals.live - evidence.before.totals.live
-    yield Looked(
+    yield DiagnosisCheck(
         subject="tasks",
         result=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
         f" {count(totals.orphaned)} orphaned{_untracked(evidence)}",
     )
     if evidence.after.earlier:
-        yield Looked(subject="earlier", result=_earlier(evidence.after.earlier))
+        yield DiagnosisCheck(subject="earlier", result=_earlier(evidence.after.earlier))
     if evidence.memory is not None:
         used, limit = evidence.memory.resident_bytes, evidence.memory.limit_bytes
-        yield Looked(
+        yield DiagnosisCheck(
             subject="memory", result=f"{size(used)} of {size(limit)}, {used / max(1, limit):.0%}"
         )
     stall = max(evidence.before.loop_stall_ms, evidence.after.loop_stall_ms)
-    yield Looked(subject="loop", result=f"longest stall during this check {milliseconds(stall)}")
+    yield DiagnosisCheck(
+        subject="loop", result=f"longest stall during this check {milliseconds(stall)}"
+    )
     if evidence.findings is not None:
         snapshots = plural(evidence.findings.snapshots, "snapshot")
         text = f"{snapshots} in {age(evidence.findings.watched_s)}"
         if evidence.history:
             span = age(evidence.history[-1].at - evidence.history[0].at)
             text += f"; memory and tasks over {span}, from {evidence.history_source}"
-        yield Looked(subject="history", result=text)
+        yield DiagnosisCheck(subject="history", result=text)
         for explained in evidence.findings.explained:
-            yield Looked(subject="demand", result=explained)
+            yield DiagnosisCheck(subject="demand", result=explained)
     yield from _service(evidence)
 
 
 def _earlier(groups: Sequence[GroupedTasks]) -> str:
     """``108 tasks from before the ledger: 107 run refresh and wait at leak.py:2 (Event.wait)``"""
-    told = [
+    named = [
         f"{count(each.count)} run {each.coroutine} and wait at {each.location} ({each.waiting})"
-        for each in groups[:TOLD_GROUPS]
+        for each in groups[:NAMED_GROUPS]
     ]
     total = sum(each.count for each in groups)
-    return f"{plural(total, 'task')} from before the ledger: {'; '.join(told)}"
+    return f"{plural(total, 'task')} from before the ledger: {'; '.join(named)}"
 
 
 def _untracked(evidence: Evidence) -> str:
@@ -181,18 +183,18 @@ def _untracked(evidence: Evidence) -> str:
     return f"; {count(after)} untracked, {after - before:+,}" if before or after else ""
 
 
-def _service(evidence: Evidence) -> Iterator[Looked]:
+def _service(evidence: Evidence) -> Iterator[DiagnosisCheck]:
     status = evidence.status
     if status is None:
         return
     bands = status.staleness
-    yield Looked(
+    yield DiagnosisCheck(
         subject="quotes",
         result=f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale + bands.dead)} older; {status.upstream}"
         + (" connected" if status.upstream_connected else " DOWN"),
     )
-    yield Looked(
+    yield DiagnosisCheck(
         subject="subscribers",
         result=f"{plural(status.subscriptions, 'subscription')},"
         f" {plural(status.connections, 'connection')},"
@@ -200,7 +202,7 @@ def _service(evidence: Evidence) -> Iterator[Looked]:
     )
     if evidence.alerts:
         firing = sum(each.state == "firing" for each in evidence.alerts)
-        yield Looked(
+        yield DiagnosisCheck(
             subject="alerts",
             result=f"{count(firing)} firing of {plural(len(evidence.alerts), 'alert')}",
         )

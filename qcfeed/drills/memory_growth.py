@@ -33,7 +33,7 @@ class GrowingMemory:
         self._next: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        memory.lower(memory.Limit(int((memory.resident() + CAP) / _FULL), "drill"))
+        memory.lower(memory.MemoryLimit(int((memory.resident() + CAP) / _FULL), "drill"))
         self._keep()
 
     async def stop(self) -> None:

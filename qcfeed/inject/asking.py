@@ -1,7 +1,7 @@
-"""Asks a process to run a script, and waits until that connects to us.
+"""Asks a process to run a script, and waits until the script connects to us.
 
-The main thread is asked first. If it does not come by (it waits for another thread, for example), the request
-is withdrawn and the next thread is asked: an event loop may run in any of them.
+The main thread is asked first. If it does not run the script in time (it may wait for another thread), the
+request is withdrawn and the next thread is asked: an event loop may run in any of them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from qcfeed.inject import process, runtime, tracing
 from qcfeed.inject.process import TargetProcess
 
 NUDGE_S = 0.25
-"""Seconds after which a thread is woken again: it may have begun to wait just after the last time."""
+"""Seconds after which a thread is woken again: it may have begun to wait just after it was last woken."""
 LATE_S = 0.1
-"""Seconds that a script has to connect that began just before it was withdrawn."""
+"""Seconds in which a script may still connect that had begun just before it was withdrawn."""
 MOST_OTHERS = 8
 """Threads besides the main thread that are asked."""
 _EMPTY = os.devnull
@@ -55,7 +55,7 @@ def ask(
 def _answer(
     target: TargetProcess, listener: socket.socket, thread: int, within: float
 ) -> socket.socket | None:
-    """The script's connection; None if the thread has not run it in time, and then it will not."""
+    """The script's connection; None if the thread has not run it in time. Then it is withdrawn."""
     deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0:
         if (connection := _accepted(target, listener, min(left, NUDGE_S))) is not None:
@@ -91,12 +91,13 @@ def _wake(target: TargetProcess, thread: int) -> None:
 
 
 def _withdraw(target: TargetProcess, thread: int) -> None:
-    """Have the thread run nothing in place of the script."""
+    """Replace the script of a pending request by an empty one."""
     with contextlib.suppress(QcfeedError, runtime.UnknownLayoutError, OSError):
         try:
             with tracing.stopped(thread):
                 target.runtime.request(_EMPTY, thread)
         except (TimeoutError, PermissionError):
+            # It cannot be stopped now, so this is written while it runs.
             target.runtime.request(_EMPTY, thread)
 
 

@@ -25,7 +25,7 @@ class Mapping(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section's address in the file's own terms, and what tells where the file was mapped."""
+    """A section's address as the file names it, and what is needed to find where the file was mapped."""
 
     address: int
     fixed: bool

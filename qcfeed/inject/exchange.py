@@ -1,7 +1,7 @@
 """Runs a script in another process and waits for its report, in a private directory.
 
-The script connects to a Unix socket of ours. So it notices when this command has been killed, and then does
-nothing. If no report comes in time, the request is withdrawn and the directory removed.
+The script connects to a Unix socket of this command. If the command has been killed, the script notices and
+does nothing. If no report comes in time, the request is withdrawn and the directory removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qcfeed.inject import asking, process, script
 from qcfeed.inject.process import TargetProcess
 
 _LONGEST_PLACE = 70
-"""Bytes that the path of the temporary directory may have: that of a socket may have 107 (unix(7))."""
+"""Bytes that the path of the temporary directory may have: a socket's path may have 107 (unix(7))."""
 _MAX_REPORT = 64 << 20
 
 
@@ -32,8 +32,8 @@ def run(
 ) -> dict[str, Any]:
     """Run the function ``work`` of the module ``work`` in the process, and return its result.
 
-    ``begin_s``: seconds until the process must have begun; ``work_s``: seconds that it may take then. It
-    takes back what it did if this raises.
+    ``begin_s``: seconds until the process must have begun; ``work_s``: seconds that it may take from then on.
+    If this raises, the process undoes what it did.
 
     Raises NotAllowedError and UnreachableError as ``process`` does, and TimedOutError.
     """
@@ -85,7 +85,7 @@ def _report(target: TargetProcess, connection: socket.socket, deadline: float) -
                 raise process.gone(target.pid)
         report = json.loads(raw)
         if "error" not in report:
-            # Without this receipt the process takes back what it did: its command may have been killed.
+            # Without this receipt the process undoes what it did: its command may have been killed.
             connection.sendall(b"+")
     except TimeoutError as error:
         raise TimedOutError(

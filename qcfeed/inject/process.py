@@ -43,8 +43,8 @@ class TargetProcess(NamedTuple):
 def target(pid: int) -> TargetProcess:
     """The process ``pid``.
 
-    Raises UnreachableError if there is none or it cannot react, NotAllowedError if the kernel or another
-    tracer forbids it, and UsageError if it is no Python that can be asked.
+    Raises NotFoundError if there is none, UnreachableError if it cannot react, NotAllowedError if the kernel
+    or another tracer forbids it, and UsageError if it is not a Python that can run a script on request.
     """
     status = _status(pid)
     uid = int(status["Uid"].split()[1])
@@ -63,7 +63,7 @@ def target(pid: int) -> TargetProcess:
 
 
 def gone(pid: int) -> UnreachableError:
-    """The error for a process that has ended meanwhile."""
+    """The error for a process that has ended since it was found."""
     return UnreachableError(f"process {pid} has ended", hint="`pgrep -af python` lists others")
 
 
@@ -91,8 +91,8 @@ def refusal_of_scope(pid: int, scope: str, *, is_capable: bool) -> NotAllowedErr
         )
     if not is_capable:
         return NotAllowedError(
-            f"{denied}the process has privileges that this command has not, and it lacks CAP_SYS_PTRACE",
-            hint="run it as root; in a container, start that with `--cap-add SYS_PTRACE`",
+            f"{denied}the process has more privileges than this command, which lacks CAP_SYS_PTRACE",
+            hint="run it as root; start a container with `--cap-add SYS_PTRACE`",
         )
     return NotAllowedError(
         f"{denied}a security module or the container's seccomp profile forbids ptrace",
@@ -209,7 +209,7 @@ def _named_version(pid: int) -> tuple[int, int] | None:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether it is gone, or has given up its memory on the way out."""
+    """Whether it is gone, or is exiting and has already released its memory."""
     with contextlib.suppress(PermissionError):
         try:
             return not Path(f"/proc/{pid}/maps").read_bytes()

@@ -59,7 +59,7 @@ def attach(
 
 
 def detach(target: TargetProcess, within: float) -> dict[str, Any]:
-    """Detach the process. ``left``: what is still there, which is nothing if all is well."""
+    """Detach the process. ``left`` in the result lists parts of qcfeed that are still there; usually none."""
     return exchange.run(target, f"{_CODE}.detach", {"within": within}, within, within + STOP_S)
 
 

@@ -1,7 +1,7 @@
-"""Holds, inside a program that was attached from outside, what ``qcfeed detach`` must end.
+"""Keeps the handles that ``qcfeed detach`` closes, inside a program that was attached from outside.
 
-The injected code imports it there (injected/attach.py). Its functions run in a thread of their own, and
-what concerns the loop runs in the loop, between two of its callbacks.
+The injected code imports this module there (injected/attach.py). Its functions run in a thread of their own;
+what must run in the loop is scheduled there, between two of the program's callbacks.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ os.register_at_fork(after_in_child=_residents.clear)
 
 
 class Resident:
-    """One attached loop. ``result``: what the command is told."""
+    """One attached loop. ``result``: the answer to the command."""
 
     def __init__(self, handle: Attached, timer: asyncio.TimerHandle | None) -> None:
         self.handle = handle
@@ -69,7 +69,7 @@ class Resident:
         return {"pid": os.getpid(), "instance": self.handle.instance, "left": _left(self._loop)}
 
     def undo(self) -> None:
-        """Detach, because the command that attached was killed before it knew."""
+        """Detach, because the command that attached was killed before it got the result."""
         with contextlib.suppress(TimedOutError):
             self.end(_DETACH_WITHIN_S)
 
@@ -109,7 +109,7 @@ def _attach(loop: asyncio.AbstractEventLoop, instance: str, seconds: float | Non
             f"it is attached already, as {name}",
             hint=f"`qcfeed --instance {name} status` asks it, `qcfeed detach {os.getpid()}` ends it",
         )
-    # ``attach`` must not stop a program, so it only tells its problems; a command wants an error.
+    # ``attach`` must not stop a program, so it only records its problems. The command needs an error.
     handle = attached.attach(instance)
     if handle.socket is None:
         handle.close()
@@ -122,7 +122,7 @@ def _attach(loop: asyncio.AbstractEventLoop, instance: str, seconds: float | Non
 
 
 def _end_on_time(handle: Attached) -> None:
-    """``attach --for`` is over. Runs in a thread of its own, and is recorded in the audit log."""
+    """Detach after the time of ``attach --for``. Runs in a thread of its own; the audit log records it."""
     for resident in _residents:
         if resident.handle is not handle:
             continue

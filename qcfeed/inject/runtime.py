@@ -1,9 +1,9 @@
 """The Python interpreter in another process, and how it is asked to run a script.
 
-This is the protocol that CPython documents under "Remote debugging attachment protocol" (PEP 768). We speak
-it ourselves instead of calling ``sys.remote_exec``, which works only from the same minor version as the
-program's (docs/adr/0030-attach-to-a-running-process.md). Nothing is written before these agree with what is
-expected: the cookie, the version, the sizes, and the id of the main thread.
+This is the protocol that CPython documents under "Remote debugging attachment protocol" (PEP 768). This
+module implements it instead of calling ``sys.remote_exec``, which requires the same minor version in both
+processes (docs/adr/0030-attach-to-a-running-process.md). Nothing is written until the cookie, the version, the
+sizes and the id of the main thread are as expected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COOKIE = b"xdebugpy"
 _FINAL = 0xF
 """The release level of a final version; others may be laid out in another way."""
 _PLEASE_STOP = 1 << 5
-"""The bit of the eval breaker that makes a thread look whether it was asked to run something."""
+"""The bit of the eval breaker that makes a thread check for a pending script."""
 _MAX_INTERPRETERS = _MAX_THREADS = 1_000
 _MAX_PATH = 512
 
@@ -36,6 +36,7 @@ class _Layout(NamedTuple):
 
 
 _LAYOUTS = {(3, 14): _Layout(28, 89), (3, 15): _Layout(31, 105)}
+# Fields of CPython's _Py_DebugOffsets (Include/internal/pycore_debug_offsets.h), as numbers of 64-bit words.
 _INTERPRETERS_HEAD = 5
 _INTERPRETER_SIZE, _INTERPRETER_ID, _INTERPRETER_NEXT = 6, 7, 8
 _THREADS_HEAD, _MAIN_THREAD = 9, 10
@@ -94,9 +95,12 @@ class Runtime:
             state = threads.get(self.pid if thread is None else thread)
             if state is None:
                 raise UnknownLayoutError(f"it has no Python thread {thread or self.pid} any more")
+            # In the order of the protocol: the thread reads the path once it sees the flag, and the flag
+            # once it sees the bit.
             _write(memory, state + support + script_path, path)
             _write(memory, state + support + pending, struct.pack("<i", 1))
-            # Only the byte with the bit: the others hold the version of the instrumentation.
+            # Only the byte with the bit: the other bytes hold the version of the instrumentation, which
+            # the interpreter may change at any time.
             [events] = _read(memory, state + breaker, 1)
             _write(memory, state + breaker, bytes([events | _PLEASE_STOP]))
 

@@ -1,7 +1,7 @@
-"""Makes one script of several modules, to be run in a program that cannot import them.
+"""Combines several modules into one script, to be run in a program that cannot import them.
 
-The script keeps its modules to itself: it changes neither ``sys.modules`` nor ``sys.path``, and when it has
-ended, nothing refers to them any more.
+The script leaves no trace: it changes neither ``sys.modules`` nor ``sys.path``, and once it has ended, nothing
+refers to its modules.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Stops a thread of a process for a moment, and thereby wakes it (ptrace(2)).
 
-A thread that waits in ``epoll_wait`` returns from it when it is stopped and continued; Python then looks
-whether it was asked to run something, and waits again. ``PTRACE_SEIZE`` and ``PTRACE_INTERRUPT`` send no
-signal and tell nobody but us: no shell takes the job for stopped, no parent gets SIGCHLD, and the other
-threads run on. If we are killed meanwhile, the kernel lets the thread go on.
+A thread that waits in ``epoll_wait`` returns from it when it is stopped and continued. Python then checks for a
+pending script, and waits again. ``PTRACE_SEIZE`` and ``PTRACE_INTERRUPT`` send no signal, and only the tracer
+notices the stop: no shell takes the job for stopped, no parent gets SIGCHLD, and the other threads keep
+running. If the tracer is killed meanwhile, the kernel continues the thread.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ STOP_TIMEOUT_S = 2.0
 
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
 _EVENT_STOP = 128
-"""``PTRACE_EVENT_STOP``: the thread stopped because it was told to, and not for a signal."""
+"""``PTRACE_EVENT_STOP``: the thread stopped because of the interrupt, not because of a signal."""
 _WALL = 0x40000000
 """``__WALL`` of waitpid(2): wait for a thread of any kind."""
 _POLL_S = 20e-6
+"""Seconds between two checks whether the thread has stopped. waitpid has no timeout."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -31,8 +32,9 @@ _libc.ptrace.restype = ctypes.c_long
 
 @contextlib.contextmanager
 def stopped(thread: int) -> Iterator[None]:
-    """Stop a thread, the main thread if it is a process's number, until the end of the block, then wake it. It stands still for 0.1 to 1 ms.
+    """Stop a thread until the end of the block, then continue it. A process's number is its main thread's.
 
+    The stop itself takes 0.1 to 1 ms, during which the thread does not run.
     Raises PermissionError if it may not be traced, ProcessLookupError if it has ended, and TimeoutError
     if it does not stop.
     """
@@ -54,8 +56,9 @@ def wake(thread: int) -> None:
 
 
 def _signal_at_stop(thread: int) -> int:
-    """Wait until the thread has stopped. The signal that it was about to get, which it must still get;
-    0 for none."""
+    """Wait until the thread has stopped; returns the signal that it was about to receive, or 0.
+
+    The signal must be passed on when the thread is continued, or the program loses it."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while True:
         found, status = os.waitpid(thread, _WALL | os.WNOHANG)

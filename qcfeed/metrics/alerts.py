@@ -25,12 +25,16 @@ _NANOSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
 _MAX_TEXT = 2_000
 """Characters of a label or annotation that are kept."""
 _MAX_TIME = 64
+"""Characters of a time that are parsed."""
 _EPOCH_YEAR = 1970
 
 
 class PrometheusAlert(NamedTuple):
-    """One alert. ``state``: ``firing`` or ``pending``. ``since``: when it became active, in Unix seconds.
-    ``value``: the current value of its expression, NaN if the server gives none. ``first``: the command to run first."""
+    """One active alert. ``state``: ``firing`` or ``pending``. ``since``: when it became so, in Unix seconds.
+
+    ``value``: the current value of its expression; NaN if the server gives none. ``first``: the command to
+    run first.
+    """
 
     name: str
     state: str
@@ -89,24 +93,24 @@ def _about(instance: str | None, target: str) -> bool:
 
 
 def _identity(found: AlertData) -> frozenset[tuple[str, str]]:
-    """What tells an alert from others, however many replicas of the server evaluate it."""
+    """The labels that identify an alert, however many replicas of the server evaluate it."""
     labels = (found.labels or {}).items()
     return frozenset((name, value) for name, value in labels if name not in REPLICA_LABELS)
 
 
 def _alert(found: AlertData, now: float) -> PrometheusAlert:
-    labels, said = _clipped(found.labels), _clipped(found.annotations)
+    labels, annotations = _clipped(found.labels), _clipped(found.annotations)
     return PrometheusAlert(
         name=labels.get("alertname", "(unnamed)"),
         state=found.state[:_MAX_TEXT],
         severity=labels.get("severity", ""),
         since=_since(found.active_at, now),
         value=_number(found.value),
-        summary=_first(said, _SUMMARY),
-        runbook=_first(said, _RUNBOOK),
-        first=_first(said, _FIRST),
+        summary=_first(annotations, _SUMMARY),
+        runbook=_first(annotations, _RUNBOOK),
+        first=_first(annotations, _FIRST),
         labels=labels,
-        annotations=said,
+        annotations=annotations,
     )
 
 
@@ -131,5 +135,5 @@ def _clipped(texts: Mapping[str, str] | None) -> dict[str, str]:
     return {name: text[:_MAX_TEXT] for name, text in (texts or {}).items()}
 
 
-def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((said[name] for name in names if said.get(name)), "")
+def _first(annotations: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((annotations[name] for name in names if annotations.get(name)), "")

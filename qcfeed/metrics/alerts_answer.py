@@ -1,4 +1,4 @@
-"""The answer of ``qcfeed alerts``, from what Prometheus says."""
+"""The answer of ``qcfeed alerts``, from the answers of Prometheus."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def check(
 
 
 def _averaged(held: Sequence[tuple[float, float]], claimed: float) -> float | None:
-    """The shortest time until now over which memory grew no faster than claimed."""
+    """The shortest time, until the last sample, over which memory grew no faster than claimed."""
     if not held:
         return None
     last, now = held[-1]

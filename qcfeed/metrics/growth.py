@@ -102,6 +102,7 @@ def fit(samples: Sequence[tuple[float, float]]) -> FittedLine | None:
     """
     if len(samples) < MIN_SAMPLES:
         return None
+    # Relative to the first sample: the squares of Unix times and of bytes would lose digits.
     began, first = samples[0]
     x = [at - began for at, _ in samples]
     y = [value - first for _, value in samples]
@@ -112,9 +113,8 @@ def fit(samples: Sequence[tuple[float, float]]) -> FittedLine | None:
     try:
         slope = statistics.linear_regression(x, y).slope
         return FittedLine(slope, min(1.0, statistics.correlation(x, y) ** 2))
-    except (
-        statistics.StatisticsError
-    ):  # values so close together that their squares are 0 in floats
+    except statistics.StatisticsError:
+        # The values are so close together that their squares are 0 as floats.
         return FittedLine(0.0, 1.0)
 
 
@@ -157,8 +157,8 @@ def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Gro
 
 
 def _even(points: Sequence[Point]) -> Sequence[Point]:
-    """Some of the points, at least 1/MAX_FITTED of their time apart, so that parts with denser samples
-    do not weigh more. The last point is always among them."""
+    """Some of the points, at least 1/MAX_FITTED of their time apart, so that parts with denser samples do
+    not count more. The last point is always included."""
     if len(points) <= MAX_FITTED:
         return points
     least = (points[-1].at - points[0].at) / MAX_FITTED

@@ -16,7 +16,7 @@ from qcfeed.model import thresholds
 from qcfeed.model.history import HistoryPoint
 
 
-class Worst(msgspec.Struct, kw_only=True):
+class WorstWindow(msgspec.Struct, kw_only=True):
     """The window with the shortest time to the limit."""
 
     window: str
@@ -40,10 +40,10 @@ class ClaimAnswer(msgspec.Struct, kw_only=True):
 
 
 class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growth/2"):
-    """``windows``: worst first. ``worst``: null if no window reaches the limit.
+    """How fast memory and tasks grow. ``windows``: worst first. ``worst``: null if none reaches the limit.
 
-    ``findings``: what is wrong, in words. ``missing``: what is not known or may mislead.
-    ``gaps``: from the last sample before each gap to the first after it.
+    ``problems``: what is wrong, in words. ``missing``: what is not known or may mislead. ``gaps``: from the
+    last sample before each gap to the first after it.
     """
 
     at: str
@@ -52,7 +52,7 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     resident_bytes: int | None
     limit_bytes: int | None
     windows: list[GrowthWindow]
-    worst: Worst | None
+    worst: WorstWindow | None
     accelerating: bool
     sustained: bool
     bytes_per_task: float | None
@@ -66,9 +66,9 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
 
 
 def answer(
-    timeline: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
+    timeline: Timeline, claimed: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
 ) -> Growth:
-    """Fit every window and find what is wrong (growth.py). ``said``: rates that alerts claimed.
+    """Fit every window and find what is wrong (growth.py). ``claimed``: rates that alerts claimed.
 
     ``horizon``: seconds; memory that reaches its limit sooner is a finding.
     """
@@ -85,13 +85,13 @@ def answer(
         windows=urgency.worst_first(found),
         worst=None
         if worst is None
-        else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
+        else WorstWindow(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
         accelerating=urgency.accelerating(found),
         sustained=urgency.sustained(timeline.points, timeline.at),
         bytes_per_task=None if task is None or task.r2 < growth.GOOD_FIT else task.bytes,
         problems=list(_findings(timeline, found, horizon)),
         claims=[
-            _claim(claims.check(each, timeline.points, found, timeline.limit)) for each in said
+            _claim(claims.check(each, timeline.points, found, timeline.limit)) for each in claimed
         ],
         missing=list(timeline.missing),
         restarted_at=[rfc3339.seconds(at) for at in growth.restarts(timeline.points)],
@@ -143,7 +143,7 @@ def _claim(answered: claims.CheckedClaim) -> ClaimAnswer:
 
 
 def history_point(point: Point, at: str) -> HistoryPoint:
-    """A sample taken ``at`` that time, as answers give it: what is counted is a whole number."""
+    """A sample as answers give it, with ``at`` as its time: counts are whole numbers."""
     return HistoryPoint(
         at=at,
         resident_bytes=_whole(point.memory),

@@ -17,7 +17,7 @@ _UNLIMITED = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class MemoryLimit:
     """The bytes of memory at which the kernel kills the process, and where that limit comes from."""
 
     bytes: int
@@ -28,16 +28,19 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class _Statm:
-    """The kernel's figures of this process (proc(5)). ``keep``: they stay readable without a descriptor."""
+    """The kernel's figures of this process (proc(5)).
+
+    ``keep`` leaves the file open, so that they can be read when no descriptor is free.
+    """
 
     def __init__(self) -> None:
         self._kept: int | None = None
         self._lock = threading.Lock()
-        # In a child the open file still tells the figures of the parent.
+        # A forked child inherits the open file, which still has the figures of the parent.
         os.register_at_fork(after_in_child=self._forget)
 
     def pages(self) -> list[int]:
-        """Pages: of the address space, resident, and resident of files and shared memory; and others."""
+        """Numbers of pages: the address space, resident, resident of files and shared memory, and more."""
         with self._lock:
             if self._kept is not None:
                 return _pages(self._kept)
@@ -92,7 +95,7 @@ def prepare() -> None:
 
 
 def release() -> None:
-    """Close what ``prepare`` keeps open. Figures can still be read, with a descriptor for each reading."""
+    """Close the file that ``prepare`` keeps open. Afterwards each reading opens it again."""
     _statm.release()
 
 
@@ -102,10 +105,10 @@ def started() -> float:
     return float(psutil.Process().create_time())
 
 
-_lowered: Limit | None = None
+_lowered: MemoryLimit | None = None
 
 
-def limit() -> Limit:
+def limit() -> MemoryLimit:
     """The smallest limit that applies to this process: cgroup v2, cgroup v1 or the machine's memory.
 
     It is read once. A limit that changes while the process runs is seen after a restart.
@@ -115,18 +118,18 @@ def limit() -> Limit:
     return real if lowered is None or lowered.bytes >= real.bytes else lowered
 
 
-def lower(to: Limit | None) -> None:
+def lower(to: MemoryLimit | None) -> None:
     """Report a lower limit than the real one, so that approaching it can be rehearsed; None resets it."""
     global _lowered
     _lowered = to
 
 
 @functools.lru_cache(maxsize=1)
-def _real_limit() -> Limit:
+def _real_limit() -> MemoryLimit:
     return find_limit(Path("/proc/self/cgroup"), _CGROUPS, int(psutil.virtual_memory().total))
 
 
-def find_limit(membership: Path, root: Path, machine: int) -> Limit:
+def find_limit(membership: Path, root: Path, machine: int) -> MemoryLimit:
     """Like ``limit``, for the process whose ``/proc/PID/cgroup`` is ``membership``.
 
     A group is limited by its ancestors too, so every level up to ``root`` is read
@@ -135,8 +138,8 @@ def find_limit(membership: Path, root: Path, machine: int) -> Limit:
     try:
         lines = os.fsdecode(membership.read_bytes()).splitlines()
     except OSError:
-        return Limit(machine, "machine")
-    found = [Limit(machine, "machine")]
+        return MemoryLimit(machine, "machine")
+    found = [MemoryLimit(machine, "machine")]
     for line in lines:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -149,7 +152,7 @@ def find_limit(membership: Path, root: Path, machine: int) -> Limit:
     return min(found, key=lambda each: each.bytes)
 
 
-def _levels(root: Path, path: str, name: str, source: str) -> list[Limit]:
+def _levels(root: Path, path: str, name: str, source: str) -> list[MemoryLimit]:
     parts = Path(path).parts[1:]
     found = []
     for depth in range(len(parts) + 1):
@@ -158,5 +161,5 @@ def _levels(root: Path, path: str, name: str, source: str) -> list[Limit]:
         except OSError:
             continue
         if text.isdigit() and len(text) <= _MAX_DIGITS and int(text) < _UNLIMITED:
-            found.append(Limit(int(text), source))
+            found.append(MemoryLimit(int(text), source))
     return found

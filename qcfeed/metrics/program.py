@@ -39,7 +39,7 @@ _COUNTERS = [metric for metric in BY_LOCATION if metric.kind is m.MetricKind.COU
 Counts = Counter[Metric]
 
 
-class Locations:
+class LocationLabels:
     """Which spawn locations have a label of their own, and the counts of each label.
 
     A location keeps its label. What was counted before it got the label stays with ``other``, so no
@@ -63,7 +63,7 @@ class Locations:
         for row in rows:
             counts = by_location.setdefault(row.location, Counter())
             counts.update({metric: getattr(row, name) for metric, name in BY_LOCATION.items()})
-        # Several scrapes may run at once, each in its own thread.
+        # Several scrapes may run at the same time, each in a thread of its own.
         with self._lock:
             self._assign_labels(by_location)
             return self._labelled(by_location)
@@ -105,7 +105,7 @@ class TaskSamples:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._locations = Locations()
+        self._locations = LocationLabels()
 
     def read(self) -> Iterator[Sample]:
         self._ledger.check.refresh()

@@ -41,7 +41,7 @@ _LATEST = 253_402_300_800.0
 """The year 10,000 in Unix seconds: later times have no date."""
 _MAX_REASON = 200
 _UNEXPECTED = (KeyError, TypeError, ValueError, *JSON_ERRORS)
-"""What a body raises that is not of the expected form."""
+"""Exceptions that a body of another form than expected raises."""
 
 Answer = TypeVar("Answer")
 Data = TypeVar("Data")
@@ -105,14 +105,14 @@ class Prometheus:
 
     def fetch(self, path: str, kind: type[Data], **params: str) -> Data:
         """``data`` of an API path that the library does not support: /api/v1/alerts, /api/v1/rules."""
-        asked = self._server
+        library = self._server
 
         def get(timeout: float) -> Data:
             found = self._session.get(
                 self.url + path,
                 params=params,
-                headers=asked.headers,
-                auth=asked.auth,
+                headers=library.headers,
+                auth=library.auth,
                 timeout=timeout,
             )
             return answers.decode(found.content, kind)
@@ -135,6 +135,7 @@ class Prometheus:
 
     def _within(self, ask: Callable[[float], Answer]) -> Answer:
         """Call ``ask`` with the seconds that are left. Exceptions become errors for people (errors.py)."""
+        # The time starts with the first request, not with the constructor.
         now = time.monotonic()
         if self._deadline is None:
             self._deadline = now + self.timeout

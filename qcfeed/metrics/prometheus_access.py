@@ -33,7 +33,7 @@ class PrometheusSession(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **{**kwargs, "stream": True})
-        # After a redirect, requests calls this again: the last response has been read already.
+        # requests calls this again after a redirect, and then the last response has already been read.
         if response.is_redirect or isinstance(response.raw, io.BytesIO):
             return response
         body = bytearray()
@@ -57,6 +57,8 @@ def session(config: PrometheusConfig, url: str) -> PrometheusSession:
     """A session with its certificates and proxies. Raises ConfigError if a file cannot be read."""
     made = PrometheusSession()
     made.hooks["response"].append(_drop_redirect_body)
+    # Otherwise ~/.netrc would replace the given credentials. This also ignores the environment's proxies,
+    # which therefore are set here.
     made.trust_env = False
     made.proxies.update(get_environ_proxies(url))
     made.verify = _trusted(config)
@@ -72,7 +74,7 @@ def session(config: PrometheusConfig, url: str) -> PrometheusSession:
 
 
 def _trusted(config: PrometheusConfig) -> str | bool:
-    """The certificates to trust: of the option, of a variable, or those that requests comes with."""
+    """The certificates to trust: those of the option, of a variable, or else those of requests itself."""
     if config.prometheus_ca:
         return str(_existing(config.prometheus_ca, "--prometheus-ca"))
     for variable in CA_VARIABLES:
@@ -82,7 +84,7 @@ def _trusted(config: PrometheusConfig) -> str | bool:
 
 
 def _drop_redirect_body(response: requests.Response, **_: Any) -> None:
-    """Do not read the body of a redirect. requests would, whatever its size."""
+    """Do not read the body of a redirect: requests would read it, whatever its size."""
     if response.is_redirect:
         response.raw.close()
         response.raw = io.BytesIO()

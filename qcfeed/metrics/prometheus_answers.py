@@ -15,11 +15,11 @@ Data = TypeVar("Data")
 REPLICA_LABELS = frozenset(
     {"replica", "prometheus_replica", "rule_replica", "receive_replica", "__replica__"}
 )
-"""Labels by which the servers of a highly available pair tell their copies of one series apart."""
+"""Labels that distinguish the copies of one series from the servers of a highly available pair."""
 
 
 class Envelope(msgspec.Struct):
-    """What surrounds every answer. ``data`` is not decoded yet."""
+    """The outer object of every answer. ``data`` is not decoded yet."""
 
     status: str
     data: msgspec.Raw = msgspec.Raw(b"null")
@@ -67,7 +67,7 @@ class AlertData(msgspec.Struct):
 
 
 class AlertsData(msgspec.Struct):
-    """The active alerts. The key is required: without it, nobody knows whether an alert is firing."""
+    """The active alerts. The key is required: an answer without it does not say that no alert is firing."""
 
     alerts: list[AlertData] | None
 

@@ -15,7 +15,7 @@ from qcfeed.metrics.prometheus import Prometheus
 from qcfeed.metrics.timeline import Timeline, caveats
 
 STEP = 15.0
-"""Minimum seconds between two points; the usual scrape interval."""
+"""Minimum seconds between two points: the usual scrape interval."""
 POINTS = 10_000
 """Points per answer; Prometheus refuses more than 11,000."""
 HOUR = 3_600.0
@@ -57,7 +57,7 @@ class PrometheusTarget(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a user may call it."""
+        """The names by which a user may select it."""
         return (self.instance, self.job, f"{self.job}/{self.instance}", str(self))
 
     @property
@@ -195,7 +195,7 @@ def _listed(
 def _points(
     server: Prometheus, target: PrometheusTarget, end: float, since: float
 ) -> tuple[list[Point], float | None]:
-    """Points every STEP. For a long time only in its last hour, and with a larger step before."""
+    """Points every STEP. Of a longer time, only its last hour has such points; before it the step is larger."""
     step = max(STEP, math.ceil(since / POINTS))
     parts = (
         [(since, 0.0, STEP)] if step == STEP else [(since, HOUR, step), (HOUR - STEP, 0.0, STEP)]
@@ -254,7 +254,8 @@ def _locations(
 
 
 def _just_under(step: float) -> str:
-    """One step as a duration, less a millisecond, so that a sample on the border counts once."""
+    """One step as a duration, less a millisecond: a range includes both ends, and a sample at the border
+    would count twice."""
     return f"{step * 1_000 - 1:.0f}ms"
 
 

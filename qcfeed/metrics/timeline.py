@@ -29,16 +29,16 @@ class Timeline(NamedTuple):
 
 def caveats(points: Sequence[Point], limit: float | None, end: float) -> list[str]:
     """What is missing or makes the result less reliable, one sentence each. ``points`` is not empty."""
-    said = []
+    notes = []
     if limit is None:
-        said.append(
+        notes.append(
             "the memory limit is not known, so the time left is not either; give it with --memory-limit"
         )
     if not any(point.memory is not None for point in points):
-        said.append("no samples of memory")
+        notes.append("no samples of memory")
     if not any(point.live is not None for point in points):
-        said.append("no samples of live tasks")
+        notes.append("no samples of live tasks")
     age = end - points[-1].at
     if age > STALE_SAMPLE_S:
-        said.append(f"the last sample is {age / 60:,.0f} min old: is the service still scraped?")
-    return said
+        notes.append(f"the last sample is {age / 60:,.0f} min old: is the service still scraped?")
+    return notes

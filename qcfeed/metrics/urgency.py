@@ -1,4 +1,7 @@
-"""What the windows of growth.py say together: which is most urgent, and whether growth accelerates or lasts. Pure."""
+"""Judges the windows of growth.py together: which is most urgent, and whether growth accelerates or lasts.
+
+Pure.
+"""
 
 from __future__ import annotations
 

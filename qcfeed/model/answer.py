@@ -1,4 +1,4 @@
-"""The answers of the control plane, and the requests of its actions, each versioned by its ``schema``.
+"""The fields of all answers of the control plane. Each answer is versioned by its ``schema``.
 
 Durations end in ``_s`` or ``_ms``, sizes in ``_bytes``; times are RFC 3339 strings in UTC. Within one
 version of a schema fields are only added. Commands print these answers with ``-o json`` unchanged.

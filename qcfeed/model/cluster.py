@@ -1,4 +1,4 @@
-"""A gateway's or a feeder's side of the cluster: a part of its status, its full view, and reaping orphans there."""
+"""A gateway's or feeder's side of the cluster: in its status, in full, and reaping orphans there."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class ClusterView(Answer, kw_only=True, tag="qcfeed.cluster.view/1"):
 
 
 class ClusterReapRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """End orphans. Each is named with its life, and one that has begun another life since is left alone."""
+    """End orphans. Each is named together with its life; one that has begun another life since is left alone."""
 
     feeds: dict[str, str] = {}
     """By symbol, the epoch of the feed."""

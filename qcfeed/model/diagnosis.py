@@ -21,10 +21,9 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
 
     ``kind`` is the word it begins with (``LEAK``); ``headline`` fits on one line beside it; ``cause`` is the
     full sentence. ``location``: the ``file:line`` to blame, and ``source`` its text on the service's machine.
-    ``began_s``: how long ago it began; ``left_s``: time left until the memory limit, by the
-    shortest estimate, and ``left_most_s`` by the longest. ``urgency`` ranks
-    findings from 0 to 100. ``next``: commands to paste, in order. ``runbook``: the page about it
-    (``qcfeed runbook NAME``), if there is one.
+    ``began_s``: how long ago it began; ``left_s``: time left until the memory limit, by the shortest estimate,
+    and ``left_most_s`` by the longest. ``urgency`` ranks findings from 0 to 100. ``next``: commands to paste, in
+    order. ``runbook``: the page about it (``qcfeed runbook NAME``), if there is one.
     """
 
     rule: str
@@ -52,7 +51,7 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
         return self.certainty is Certainty.SUSPECTED
 
 
-class Looked(msgspec.Struct, kw_only=True):
+class DiagnosisCheck(msgspec.Struct, kw_only=True):
     """One thing that was checked, and the result."""
 
     subject: str
@@ -63,8 +62,8 @@ class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/3"):
     """The verdict on one service or program.
 
     ``verdict``: the rule of the first finding; else ``suspected``, ``too_early`` or ``healthy``.
-    ``findings``: proved and likely causes, most urgent first. ``to_recheck``: suspected causes that only time can prove. ``skipped``: what could not be
-    checked, and why. ``window_s``: seconds between the two snapshots.
+    ``findings``: proved and likely causes, most urgent first. ``to_recheck``: suspected causes, which only time
+    can prove. ``skipped``: what could not be checked, and why. ``window_s``: seconds between the two snapshots.
     """
 
     verdict: str
@@ -72,7 +71,7 @@ class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/3"):
     window_s: float
     findings: list[DiagnosisFinding]
     to_recheck: list[DiagnosisFinding]
-    checks: list[Looked]
+    checks: list[DiagnosisCheck]
     skipped: list[str]
     drill: str | None = None
     saved_evidence: SavedEvidence | None = None

@@ -55,7 +55,7 @@ class FailuresQuery(msgspec.Struct, forbid_unknown_fields=True):
     limit: int = 100
 
 
-class Raised(msgspec.Struct, kw_only=True):
+class RaisedException(msgspec.Struct, kw_only=True):
     """An exception: its type and message, and the calls it passed through, innermost last.
 
     ``dropped_frames``: outer calls that were not kept.
@@ -79,7 +79,7 @@ class Failure(msgspec.Struct, kw_only=True):
     first_s: float
     last_s: float
     last_serial: int
-    raised: list[Raised]
+    raised: list[RaisedException]
 
 
 class TaskFailures(Answer, kw_only=True, tag="qcfeed.tasks.failures/2"):

@@ -10,10 +10,11 @@ from qcfeed.model.answer import Answer
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
-    """Findings, the most certain first. ``explained``: growth that is no finding, because something explains it;
-    one sentence per location. ``untracked_explained``: whether each untracked task holds an open connection. ``snapshots`` and ``watched_s``: how much data the rules had.
+    """Findings, the most certain first.
 
-    ``skipped``: what they could not examine, and why.
+    ``explained``: growth that is not a finding, because something explains it; one sentence per location.
+    ``untracked_explained``: whether each untracked task holds an open connection. ``snapshots`` and
+    ``watched_s``: how much data the rules had. ``skipped``: what they could not examine, and why.
     """
 
     proved: int

@@ -1,4 +1,4 @@
-"""What drills can do to a gateway's or a feeder's side of a cluster."""
+"""The faults that drills cause on a gateway's or feeder's side of a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LinkFault(Enum):
     OWNERS_SILENT = auto()
     """Nothing of any owner is heard: no announcement, no quote, no answer."""
     FORMER_OWNER = auto()
-    """Beside each quote arrives one of an owner whose time is over."""
+    """With each quote, another one arrives from an owner whose lease has ended."""
     LEAKED_INTEREST = auto()
     """For each running feed there is a second subscription on NATS, which nothing reads or ends."""
     SLOW = auto()

@@ -1,4 +1,4 @@
-"""The answers to ``qcfeed memory``: what the memory of a program is made of, and which lines allocate."""
+"""The answers of ``qcfeed memory``: what a program's memory consists of, and which lines allocate."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TraceRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class AllocatingLine(msgspec.Struct, kw_only=True):
-    """A line of code, and what it allocated during the trace and is still in use."""
+    """A line of code, and the memory that it allocated during the trace and that is still in use."""
 
     location: str
     source: str

@@ -14,9 +14,9 @@ from qcfeed.model.tasks import TaskFilter
 class Orphan(msgspec.Struct, kw_only=True):
     """A live task, or a subscription (then ``serial`` is null), whose owner is gone.
 
-    ``reason``: the evidence. ``age_s``: null for a subscription, whose age is not known. ``owner_gone_s``: how long the owner has been gone, if the owner knows.
-    ``sleeping_s``: how long the task has slept; if that is less than ``owner_gone_s``, the task has run
-    since its owner left.
+    ``reason``: the evidence. ``age_s``: null for a subscription, whose age is not known. ``owner_gone_s``: how
+    long the owner has been gone; null if the owner does not say. ``sleeping_s``: how long the task has slept; if
+    that is less than ``owner_gone_s``, the task has run since its owner left.
     """
 
     serial: int | None
@@ -72,9 +72,10 @@ class ReapedLocation(msgspec.Struct, kw_only=True):
 class Reaped(Answer, kw_only=True, tag="qcfeed.reap/3"):
     """The result of cancelling orphans.
 
-    ``locations``: where the orphans were created, most first. ``failed``: tasks that ended, but raised while they cleaned up. ``already_gone``: tasks that ended by
-    themselves first. ``subscriptions``: orphaned subscriptions that were removed. ``incomplete``: why there
-    may have been more orphans than these, as in TaskTotals.
+    ``locations``: where the orphans were created, most first. ``failed``: tasks that ended, but raised while
+    they cleaned up. ``already_gone``: tasks that ended by themselves first. ``subscriptions``: orphaned
+    subscriptions that were removed. ``incomplete``: why there may have been more orphans than these, as in
+    TaskTotals.
     """
 
     cancelled: int

@@ -31,9 +31,10 @@ class ProcessTasks(Answer, kw_only=True, tag="qcfeed.process_tasks/1"):
 
 
 class ProcessAttached(Answer, kw_only=True, tag="qcfeed.attached/1"):
-    """A process was attached as ``instance``. ``socket``: its control plane. ``earlier_tasks``: how many tasks it had.
+    """A process was attached as ``instance``. ``socket``: its control plane.
 
-    ``seconds``: how long it stays attached; null for until it is detached.
+    ``earlier_tasks``: how many tasks it had by then. ``seconds``: how long it stays attached; null if until it
+    is detached.
     """
 
     python: str
@@ -44,7 +45,7 @@ class ProcessAttached(Answer, kw_only=True, tag="qcfeed.attached/1"):
 
 
 class ProcessDetached(Answer, kw_only=True, tag="qcfeed.detached/1"):
-    """A process was detached. ``left``: what of qcfeed is still there, and should not be."""
+    """A process was detached. ``left``: parts of qcfeed that should be gone and are still there."""
 
     command: str
     left: list[str]

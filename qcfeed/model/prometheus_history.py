@@ -1,4 +1,4 @@
-"""What Prometheus said of a service's history, as a bundle keeps it."""
+"""A service's history from Prometheus, as a bundle keeps it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qcfeed.model.history import HistoryPoint
 
 
 class AlertClaim(msgspec.Struct, kw_only=True):
-    """A growth rate of memory that an alert claimed while it was firing; ``text`` is how it said so."""
+    """A growth rate of memory that an alert claimed while it was firing; ``text``: its own words."""
 
     alert: str
     text: str

@@ -79,7 +79,7 @@ class Listening(msgspec.Struct, kw_only=True):
 
 
 class ExposureGap(msgspec.Struct, kw_only=True):
-    """Something that a service lacks which other machines can reach, and what to type about it."""
+    """A protection that a service lacks although other machines can reach it, and the remedy."""
 
     topic: str
     problem: str
@@ -134,7 +134,7 @@ class ServiceStatus(Answer, kw_only=True, tag="qcfeed.status/2"):
     access_problems: list[str] = msgspec.field(default_factory=list)
     """Why files or URLs with the keys of subscribers are not used as they are now; empty if they are."""
     exposure: list[ExposureGap] = msgspec.field(default_factory=list)
-    """What it lacks, if other machines can reach it."""
+    """Protections that it lacks, if other machines can reach it."""
     saved_evidence: SavedEvidence | None = None
     """The latest bundle that the service saved by itself, also before its last start; null if there is none."""
     cluster: ClusterStatus | None = None

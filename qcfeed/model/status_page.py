@@ -1,4 +1,4 @@
-"""What the status page shows, as text for people: the same answers as `top`, already in words.
+"""The content of the status page as text for people: the same data as in `top`, already in words.
 
 See answer.py for the fields and rules that all answers share.
 """
@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.model.answer import Answer
 
 
-class Told(msgspec.Struct, kw_only=True):
+class TonedText(msgspec.Struct, kw_only=True):
     """A text. ``tone``: ``bad`` for a finding, ``watch`` for a reason to look again, ``good``, or ``plain``."""
 
     text: str
@@ -18,7 +18,7 @@ class Told(msgspec.Struct, kw_only=True):
 
 
 class PageFigure(msgspec.Struct, kw_only=True):
-    """A number at the top of the page: its name, its value, and what to know beside it."""
+    """A number at the top of the page: its name, its value, and a remark beside it."""
 
     name: str
     value: str
@@ -62,10 +62,10 @@ class PageTable(msgspec.Struct, kw_only=True):
 
 
 class PageSeries(msgspec.Struct, kw_only=True):
-    """One line of the timeline. ``curve``: seconds before now, and a value; null where none is known.
+    """One line of the timeline. ``curve``: pairs of seconds before now and the value, null if not known.
 
-    ``now`` and ``least`` to ``most`` are its values in words. ``limit``: a line that it must not reach, if that
-    is near.
+    ``now``, ``least`` and ``most``: current, smallest and largest value in words. ``limit``: a value that it must
+    not reach, if that is near.
     """
 
     name: str
@@ -83,9 +83,9 @@ class StatusPage(Answer, kw_only=True, tag="qcfeed.status_page/1"):
     """
 
     identity: str
-    conclusion: Told
-    time_left: Told
-    notes: list[Told]
+    conclusion: TonedText
+    time_left: TonedText
+    notes: list[TonedText]
     figures: list[PageFigure]
     findings: list[FindingText]
     to_recheck: list[FindingText]

@@ -30,8 +30,8 @@ class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class SubscriberStatus(msgspec.Struct, kw_only=True):
     """One connection. An ``id`` is never reused while the service runs.
 
-    ``name``: of the API key or client certificate, or the subject of the token, that it has authenticated with; null if none.
-    ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
+    ``name``: the name of its API key or client certificate, or the subject of its token; null if it has not
+    authenticated. ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
     kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: how long it
     has not accepted everything written to it; 0 if it has. ``heard_s``: time since it last sent anything,
     a pong included; a peer that vanished sends nothing. ``unanswered_s``: how long ago it was pinged, if it

@@ -136,7 +136,7 @@ class CancelPlanQuery(TaskFilter, kw_only=True):
     limit: int = 20
 
 
-class Spared(msgspec.Struct, kw_only=True):
+class SparedTask(msgspec.Struct, kw_only=True):
     """A matching task that is not cancelled, and why. Naming it by serial cancels it all the same."""
 
     serial: int
@@ -160,7 +160,7 @@ class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
     up_to: int
     locations: list[PlannedLocation]
     tasks: list[Task]
-    spared: list[Spared]
+    spared: list[SparedTask]
     gone_serials: list[int]
 
 
@@ -192,5 +192,5 @@ class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):
     already_gone: int
     survived: int
     survivors: list[SurvivorDetails]
-    spared: list[Spared]
+    spared: list[SparedTask]
     max_stall_ms: float

@@ -24,7 +24,8 @@ class ObjectHolder(msgspec.Struct, kw_only=True):
     ``how``: ``holds`` (a task inside ``async with`` on the lock or semaphore), ``is awaited`` (a task), ``runs``
     (the threads of a pool), ``refers to it`` (a task that has the object in a variable or an attribute, so it
     may wake the waiters). ``serial``: null for threads, and for a task that the ledger did not record.
-    ``state``: what the holder waits on; ``waits_for``: the object that it waits for, as ``Lock 3``; empty if that has no number.
+    ``state``: what the holder waits on. ``waits_for``: the object that it waits for, as ``Lock 3``; empty if that
+    has no number.
     """
 
     how: str
@@ -48,7 +49,7 @@ class WaitedObject(msgspec.Struct, kw_only=True):
     ``at``: where the tasks wait. ``spawn_locations``: where they were created, up to three. ``holders``: up to three
     of ``holder_count``. ``path``: the holders behind the first holder, nearest first; ``deadlock``: the path
     comes back to itself, and nothing can end it. ``per_minute``: growth in the window; only if a window was
-    asked for, and null if it is not known.
+    requested, and null if it is not known.
     """
 
     kind: str
@@ -77,7 +78,7 @@ class TasksByObject(Answer, kw_only=True, tag="qcfeed.tasks.by_object/1"):
     ``sampled`` of ``live`` matching tasks were looked at; if it is less, each ``task_count`` is an estimate.
     ``searched`` of ``searchable`` tasks were searched for the holders of locks; both are 0 if no lock is waited
     for. ``untracked``: live tasks that were created around the ledger; no row counts them. ``since``: when this
-    process began to answer. ``window_s``: seconds between the two looks, if a window was asked for.
+    process began to answer. ``window_s``: seconds between the two looks, if a window was requested.
     """
 
     total: int

@@ -24,7 +24,10 @@ class TaskFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TaskTotals(msgspec.Struct, kw_only=True):
-    """The number of tasks in each state: ``spawned`` is always the sum of live, finished, cancelled, failed and destroyed."""
+    """The number of tasks in each state.
+
+    ``spawned`` is always the sum of live, finished, cancelled, failed and destroyed.
+    """
 
     live: int = 0
     spawned: int = 0
@@ -35,7 +38,7 @@ class TaskTotals(msgspec.Struct, kw_only=True):
     destroyed: int = 0
     """Dropped by the garbage collector while still pending."""
     untracked: int = 0
-    """Live tasks that the ledger did not record: created before it was installed, or past it."""
+    """Live tasks that the ledger did not record: created before it was installed, or around the task factory."""
     incomplete: list[str] = msgspec.field(default_factory=list)
     """Why there may be more tasks than these numbers say: the ledger's self-check failed."""
 
@@ -51,7 +54,7 @@ class ByLocationQuery(TaskFilter, kw_only=True):
     """``waits``: include what the tasks of each location wait on, from a sample; ``exact``: from all tasks.
 
     ``sources``: include the source text of each location. ``by``: one row per ``location``; per ``caller``,
-    the application's line; or per ``creator``, the line that created the tasks, if need be a library's.
+    the application's line; or per ``creator``, the line that created the tasks, possibly a library's.
     """
 
     waits: bool = False

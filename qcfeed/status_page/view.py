@@ -17,7 +17,7 @@ from qcfeed.model.status_page import (
     PageFigure,
     PageSeries,
     StatusPage,
-    Told,
+    TonedText,
 )
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.observe import words
@@ -70,8 +70,8 @@ def page(
     )
 
 
-def _told(said: Said) -> Told:
-    return Told(text=printable(said.text), tone=said.tone.value)
+def _told(said: Said) -> TonedText:
+    return TonedText(text=printable(said.text), tone=said.tone.value)
 
 
 def _identity(status: ServiceStatus, restarts: int) -> str:

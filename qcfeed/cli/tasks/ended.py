@@ -16,7 +16,7 @@ from qcfeed.cli.ui.listing import selected
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
 from qcfeed.diagnostics.ended_task import TaskOutcome
-from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
+from qcfeed.model.ended_tasks import EndedTask, Failure, RaisedException, TaskFailures, TasksEnded
 
 ENDED_EXAMPLES = examples(
     "qcfeed tasks ended --outcome cancelled",
@@ -154,13 +154,13 @@ def _paragraph(failure: Failure, answer: TaskFailures) -> Iterator[str]:
         yield from _traceback(cause)
 
 
-def _traceback(raised: Raised) -> Iterator[str]:
+def _traceback(raised: RaisedException) -> Iterator[str]:
     if raised.dropped_frames:
         yield f"  ({formats.plural(raised.dropped_frames, 'outer call')} not kept)"
     yield from (f"  {line}" for line in stack_lines("raised", raised.stack))
 
 
-def _raised_at(raised: Raised) -> str:
+def _raised_at(raised: RaisedException) -> str:
     return raised.stack[-1].location if raised.stack else ""
 
 

@@ -33,7 +33,7 @@ from qcfeed.model.task_details import (
     CancelPlanQuery,
     CancelTasksRequest,
     PlannedLocation,
-    Spared,
+    SparedTask,
     SurvivorDetails,
 )
 
@@ -83,7 +83,7 @@ class _Choice(msgspec.Struct):
 
     handles: list[Any] = []
     serials: list[int] = []
-    spared: list[Spared] = []
+    spared: list[SparedTask] = []
     gone: list[int] = []
     locations: Counter[str] = msgspec.field(default_factory=Counter)
 
@@ -129,7 +129,7 @@ def _choose(
             if up_to is not None and each.serial > up_to:
                 continue
             if why := _why_spared(each):
-                spared = Spared(serial=each.serial, location=each.location, why=why)
+                spared = SparedTask(serial=each.serial, location=each.location, why=why)
                 chosen.spared.append(spared)
                 continue
         chosen.handles.append(each.handle)

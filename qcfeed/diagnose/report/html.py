@@ -58,7 +58,8 @@ svg .axis { stroke: var(--line); }
 """
 
 ONE_BOX = 30
-"""Lines of a box that is not split over two pages on paper; a longer one would leave much of a page empty."""
+"""Lines of a box that is kept on one page when printed; keeping a longer one together would leave much of a
+page empty."""
 
 _PAGE = """\
 <!doctype html>

@@ -14,8 +14,11 @@ from qcfeed.model.tasks import Tasks
 
 @dataclass(slots=True, kw_only=True)
 class Material:
-    """``host``: where the report is made. ``dropped``: what is left out, and why. ``version``: that of
-    the qcfeed that writes the report. ``why``: what made the service write it by itself."""
+    """Everything that the report is made of.
+
+    ``host``: the machine on which it is made. ``version``: that of the qcfeed which writes it. ``dropped``:
+    what is left out, and why. ``why``: why the service wrote it by itself; None for a person's report.
+    """
 
     diagnosis: Diagnosis
     evidence: Evidence

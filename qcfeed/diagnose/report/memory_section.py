@@ -1,4 +1,4 @@
-"""The report's section about what memory is made of."""
+"""The report's section about the parts of the memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The incident report's sections: the findings first, then as in the incident report of 2024-03-20."""
+"""The incident report's sections: findings first, then the order of the incident report of 2024-03-20."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def _actions(material: Material) -> Iterator[Block]:
 
 
 def who(caller: object) -> str:
-    """The caller of an entry of the audit log: a user, else a number, else how it came."""
+    """Who caused an entry of the audit log: the user's name, else the uid, else the transport."""
     if not isinstance(caller, dict):
         return "-"
     return str(caller.get("user") or caller.get("uid") or caller.get("via") or "-")
@@ -238,15 +238,15 @@ def who(caller: object) -> str:
 
 def detail(entry: dict[str, object]) -> str:
     """What an entry of the audit log says beyond its outcome, in one line."""
-    told = entry.get("after") or entry.get("request") or entry.get("error") or ""
-    if isinstance(told, dict):
+    extra = entry.get("after") or entry.get("request") or entry.get("error") or ""
+    if isinstance(extra, dict):
         shown = {
             key: value
-            for key, value in told.items()
+            for key, value in extra.items()
             if value is not None and key != "schema" and not isinstance(value, list | dict)
         }
-        told = ", ".join(f"{key} {value}" for key, value in shown.items())
-    return str(told)[:200]
+        extra = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return str(extra)[:200]
 
 
 def _config(material: Material) -> Iterator[Block]:

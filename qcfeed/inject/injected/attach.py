@@ -18,11 +18,10 @@ RESIDENT = "qcfeed.inject.resident"
 
 
 def work(here: Any, arguments: dict[str, Any]) -> Any:
-    """Attach the loop of the thread that ran this script, which is the main thread if it can; else the only
-    other one.
+    """Attach the loop of the thread that ran this script, usually the main thread; else the only other loop.
 
-    Cost: 0.5 s of imports in a thread of its own, which the program shares the interpreter with; then 5 ms
-    in the loop.
+    Cost: 0.5 s of imports in a thread of its own, during which the program's threads get less of the
+    interpreter; then 5 ms in the loop.
     """
     found = loops.running(here)
     if not found:
@@ -45,7 +44,7 @@ def work(here: Any, arguments: dict[str, Any]) -> Any:
 
 
 class _RefusedError(Exception):
-    """Nothing can be attached; the argument is what the command is told."""
+    """Nothing can be attached; the argument is the answer to the command."""
 
 
 def _imported(arguments: dict[str, Any]) -> ModuleType:
@@ -99,8 +98,8 @@ def _numbers(version: str) -> list[int]:
 
 @contextlib.contextmanager
 def _path(entries: list[str]) -> Iterator[None]:
-    """Have these entries behind all others of ``sys.path``, only while qcfeed is imported: the program's
-    own imports must not find what is there."""
+    """Append these entries to ``sys.path``, only while qcfeed is imported: the program's own imports must
+    not find the packages there."""
     added = [entry for entry in entries if entry not in sys.path]
     sys.path.extend(added)
     try:
@@ -113,7 +112,7 @@ def _path(entries: list[str]) -> Iterator[None]:
 
 
 def _forget(before: set[str]) -> None:
-    """Remove the modules of qcfeed that were imported in vain."""
+    """Remove the modules of qcfeed that were imported, because attaching failed."""
     for name in set(sys.modules) - before:
         if name.partition(".")[0] == "qcfeed":
             del sys.modules[name]

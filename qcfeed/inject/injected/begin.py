@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    class Kept(Protocol):
-        """A result that stands only if the command has received it; ``undo`` takes it back otherwise."""
+    class UndoableResult(Protocol):
+        """A result that the command must confirm. If it does not, ``undo`` is called."""
 
         result: Arguments
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Arguments = dict[str, Any]
     Here = tuple[int, Any] | None
-    Work = Callable[[Here, Arguments], Arguments | Kept]
+    Work = Callable[[Here, Arguments], Arguments | UndoableResult]
     """Takes the thread that ran the script with its running loop, or None; and the arguments."""
 
 CONNECT_TIMEOUT_S = 2.0
@@ -32,8 +32,8 @@ _MAX_TRACE = 4_000
 
 
 def begin(directory: str, load: Callable[[], Work], arguments: Arguments, answer_s: float) -> None:
-    """Start the function that ``load`` gives. ``directory``: where the command listens. ``answer_s``: how
-    long it may take to confirm that it has the result."""
+    """Start the function that ``load`` returns. ``directory``: where the command listens. ``answer_s``:
+    seconds within which the command must confirm the result."""
     asyncio = sys.modules.get("asyncio")
     loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001
     here = None if loop is None else (_thread.get_ident(), loop)
@@ -55,14 +55,14 @@ def _run(
             return
         result = _result_of(load, here, arguments)
         kept = None if isinstance(result, dict) else result
-        if not _told(command, result if kept is None else kept.result, answer_s):
+        if not _is_confirmed(command, result if kept is None else kept.result, answer_s):
             _remove(directory)  # the command was killed meanwhile, or has given up
             if kept is not None:
                 kept.undo()
 
 
 def _result_of(load: Callable[[], Work], here: Here, arguments: Arguments) -> Any:
-    if "asyncio" not in sys.modules:  # the work imports it, which would leave it behind
+    if "asyncio" not in sys.modules:  # the work would import it, and leave it in the program
         message, hint = "it does not use asyncio", "`py-spy dump --pid` shows what it does"
         return {"error": {"code": "no_running_loop", "message": message, "hint": hint}}
     try:
@@ -76,8 +76,8 @@ def _result_of(load: Callable[[], Work], here: Here, arguments: Arguments) -> An
         }
 
 
-def _told(command: socket.socket, result: Arguments, answer_s: float) -> bool:
-    """Send the result. Whether the command has confirmed it."""
+def _is_confirmed(command: socket.socket, result: Arguments, answer_s: float) -> bool:
+    """Send the result; returns whether the command has confirmed it."""
     import json
 
     command.settimeout(answer_s)

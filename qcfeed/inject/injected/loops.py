@@ -12,7 +12,7 @@ NONE_RUNS = (
     "no event loop runs in it",
     "only programs that use asyncio (or uvloop) can be attached; `py-spy dump --pid` shows what it does",
 )
-"""What a command is told that needs a loop, and what to do."""
+"""Message and hint for a command that needs a loop."""
 
 _CONTROL_PLANE = "qcfeed-control"
 """The thread of the control plane (control/server.py)."""

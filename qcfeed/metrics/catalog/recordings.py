@@ -20,16 +20,17 @@ _LIVE = "sum by (job, instance) (qcfeed_tasks_live)"
 _EXPLAINED = 'sum by (job, instance) (qcfeed_feeds{upstream!~"closed|backoff"})'
 _UNEXPLAINED = f"{_LIVE} - ({_EXPLAINED} or 0 * {_LIVE})"
 """Live tasks that feeds do not explain. A feed has one task, or none while it is closed or backs off, so
-demand does not account for any more."""
+demand does not explain more tasks than that. ``or 0 * ...`` stands in for a program without feeds: a difference
+with an empty vector would be empty."""
 
 
 def _one_life(window: str) -> str:
-    """Leave out windows in which the process restarted: a fall at a restart is no decrease."""
+    """Leave out windows in which the process restarted: there a fall is not a decrease."""
     return f"unless on (job, instance) changes(process_start_time_seconds[{window}]) > 0"
 
 
 def _tasks_per_minute(window: str) -> Recording:
-    # A subquery over the sum, so that a location that newly gets its own label is not taken for growth.
+    # The sum first, then its slope: a location that gets a label of its own later is not growth.
     return Recording(
         "qcfeed:unexplained_tasks_per_minute",
         f"60 * deriv(({_UNEXPLAINED})[{window}:15s]) {_one_life(window)}",
@@ -39,6 +40,8 @@ def _tasks_per_minute(window: str) -> Recording:
 
 
 def _seconds_to_limit(window: str, half: str) -> Recording:
+    # The second condition requires samples in the first half of the window. Otherwise a window of an hour
+    # would show the rate of the few minutes since the start.
     resident = "process_resident_memory_bytes"
     return Recording(
         "qcfeed:memory_seconds_to_limit",

@@ -33,7 +33,7 @@ from tests.support.running_service import Running, until
 
 def limit(share: float) -> None:
     """The limit of which resident memory is this share."""
-    memory.lower(memory.Limit(int(memory.resident() / share), "test"))
+    memory.lower(memory.MemoryLimit(int(memory.resident() / share), "test"))
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.metrics import memory
-from qcfeed.metrics.memory import Limit, find_limit, limit, resident
+from qcfeed.metrics.memory import MemoryLimit, find_limit, limit, resident
 
 MACHINE = 64 * 2**30
 
@@ -25,14 +25,14 @@ def test_version_2_counts_every_level_above(tmp_path: Path, membership: Path) ->
     membership.write_text("0::/pod/app\n")
     group(tmp_path, "/pod/app", "memory.max", "max")
     group(tmp_path, "/pod", "memory.max", str(16 * 2**30))
-    assert find_limit(membership, tmp_path, MACHINE) == Limit(16 * 2**30, "cgroup v2")
+    assert find_limit(membership, tmp_path, MACHINE) == MemoryLimit(16 * 2**30, "cgroup v2")
 
 
 def test_version_1_has_a_number_for_no_limit(tmp_path: Path, membership: Path) -> None:
     membership.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n")
     group(tmp_path / "memory", "/docker/abc", "memory.limit_in_bytes", str(2 * 2**30))
     group(tmp_path / "memory", "/", "memory.limit_in_bytes", "9223372036854771712")
-    assert find_limit(membership, tmp_path, MACHINE) == Limit(2 * 2**30, "cgroup v1")
+    assert find_limit(membership, tmp_path, MACHINE) == MemoryLimit(2 * 2**30, "cgroup v1")
 
 
 @pytest.mark.parametrize("text", ["0::/\n", "", "4:memory:/gone\n"])
@@ -40,7 +40,7 @@ def test_without_a_limit_the_machine_is_the_limit(
     tmp_path: Path, membership: Path, text: str
 ) -> None:
     membership.write_text(text)
-    assert find_limit(membership, tmp_path / "nothing", MACHINE) == Limit(MACHINE, "machine")
+    assert find_limit(membership, tmp_path / "nothing", MACHINE) == MemoryLimit(MACHINE, "machine")
 
 
 @pytest.mark.parametrize(
@@ -50,24 +50,24 @@ def test_without_a_limit_the_machine_is_the_limit(
 def test_a_malformed_line_is_passed_over(tmp_path: Path, membership: Path, line: bytes) -> None:
     membership.write_bytes(line + b"\n0::/app\n")
     group(tmp_path, "/app", "memory.max", str(2**30))
-    assert find_limit(membership, tmp_path, MACHINE) == Limit(2**30, "cgroup v2")
+    assert find_limit(membership, tmp_path, MACHINE) == MemoryLimit(2**30, "cgroup v2")
 
 
 @pytest.mark.parametrize("text", ["9" * 5_000, "-1", "\u0661", "1_0", "", "1.5", "x" * 100_000])
 def test_a_malformed_limit_is_no_limit(tmp_path: Path, membership: Path, text: str) -> None:
     membership.write_text("0::/app\n")
     group(tmp_path, "/app", "memory.max", text)
-    assert find_limit(membership, tmp_path, MACHINE) == Limit(MACHINE, "machine")
+    assert find_limit(membership, tmp_path, MACHINE) == MemoryLimit(MACHINE, "machine")
 
 
 def test_a_limit_beyond_the_machine_is_no_limit(tmp_path: Path, membership: Path) -> None:
     membership.write_text("0::/app\n")
     group(tmp_path, "/app", "memory.max", str(MACHINE * 2))
-    assert find_limit(membership, tmp_path, MACHINE) == Limit(MACHINE, "machine")
+    assert find_limit(membership, tmp_path, MACHINE) == MemoryLimit(MACHINE, "machine")
 
 
 def test_without_cgroups_the_limit_is_the_machines_memory(tmp_path: Path) -> None:
-    assert find_limit(tmp_path / "none", tmp_path, MACHINE) == Limit(MACHINE, "machine")
+    assert find_limit(tmp_path / "none", tmp_path, MACHINE) == MemoryLimit(MACHINE, "machine")
 
 
 def test_this_process_is_within_its_limit() -> None:

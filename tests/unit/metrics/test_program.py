@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.snapshot import LocationCounts
 from qcfeed.metrics.catalog import metrics as m
-from qcfeed.metrics.program import OTHER, Locations, TaskSamples
+from qcfeed.metrics.program import OTHER, LocationLabels, TaskSamples
 
 
 def row(location: str, live: int, finished: int = 0, function: str = "f") -> LocationCounts:
@@ -20,20 +20,20 @@ def snapshot(*rows: LocationCounts) -> list[LocationCounts]:
 
 
 def test_two_functions_on_one_line_are_one_label() -> None:
-    books = Locations().sort([row("a.py:1", 2), row("a.py:1", 3, function="g")])
+    books = LocationLabels().sort([row("a.py:1", 2), row("a.py:1", 3, function="g")])
     assert books["a.py:1"][m.TASKS_LIVE] == 5
     assert books[OTHER][m.TASKS_LIVE] == 0
 
 
 def test_locations_without_a_label_are_summed() -> None:
-    locations = Locations(early=1, late=0)
+    locations = LocationLabels(early=1, late=0)
     books = locations.sort(snapshot(row("a", 9), row("b", 2), row("c", 1)))
     assert set(books) == {"a", OTHER}
     assert books[OTHER][m.TASKS_LIVE] == 3
 
 
 def test_a_leak_that_begins_late_gets_a_label_and_no_counter_falls() -> None:
-    locations = Locations(early=1, late=1)
+    locations = LocationLabels(early=1, late=1)
     locations.sort(snapshot(row("a", 100), row("leak", 0, finished=50)))
     books = locations.sort(snapshot(row("a", 100), row("leak", 60, finished=50)))
     assert books["leak"][m.TASKS_LIVE] == 60
@@ -44,13 +44,13 @@ def test_a_leak_that_begins_late_gets_a_label_and_no_counter_falls() -> None:
 
 
 def test_a_late_location_that_does_not_matter_gets_none() -> None:
-    locations = Locations(early=1, late=1)
+    locations = LocationLabels(early=1, late=1)
     books = locations.sort(snapshot(row("a", 1_000), row("b", 9), row("c", 0, finished=5_000)))
     assert set(books) == {"a", OTHER}
 
 
 def test_the_ledger_s_own_other_is_no_location() -> None:
-    assert set(Locations().sort([row(OTHER, 3)])) == {OTHER}
+    assert set(LocationLabels().sort([row(OTHER, 3)])) == {OTHER}
 
 
 def test_the_ledger_s_problems_are_counted() -> None:
@@ -78,7 +78,7 @@ steps = st.lists(
 
 @given(steps)
 def test_sums_are_the_ledger_s_and_counters_never_fall(history: list[dict[str, tuple[int, int]]]) -> None:  # fmt: skip
-    locations = Locations(early=2, late=2)
+    locations = LocationLabels(early=2, late=2)
     ended: Counter[str] = Counter()
     live: Counter[str] = Counter()
     before: dict[str, Counter[m.Metric]] = {}
