@@ -169,7 +169,7 @@ def check(
     """Check the configuration file, the environment and the contexts, without starting anything.
 
     Reports every error, not only the first; and what the service lacks if other machines can reach
-    it, which is no error.
+    it, which is not an error.
 
     Exit status: 2 if there are errors, 0 if not.
     """

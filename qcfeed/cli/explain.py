@@ -57,7 +57,7 @@ def explain(
 ) -> None:
     """Explain a finding, an alert, a metric, an option, a field of the JSON or a term.
 
-    Says what it means, how it is told, and what to do. Needs no service.
+    Shows what it means, how it is detected, and what to do. Needs no service.
 
     Exit status: 0; 2 if the name is not known.
     """

@@ -48,7 +48,7 @@ def manual() -> str:
         ".SH DESCRIPTION",
         *_prose(_paragraphs(root)[1:]),
         ".SH OPTIONS",
-        "Global options go before the command.",
+        "Global options may stand before the command or after it.",
         *_options(root),
         ".SH COMMANDS",
     ]

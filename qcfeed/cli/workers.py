@@ -80,8 +80,9 @@ def restart(
 ) -> None:
     """Restart workers one after the other, all gateways and then the feeder by default.
 
-    While one gateway drains, the others accept its clients, which are told to come back at spread
-    times. The feeder ends once its successor stands by. Stops at the first worker that does not become ready again.
+    While one gateway drains, it tells its clients to reconnect at different times, and the others accept
+    them. The feeder ends once its successor stands by. Stops at the first worker that does not become
+    ready again.
 
     Exit status: 0 when all are ready again; 3 if one is not.
     """

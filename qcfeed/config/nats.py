@@ -45,7 +45,7 @@ class NatsConfig:
         "read",
         "What `qcfeed --cluster` may do with this instance over NATS: nothing, read (status, feeds,"
         " subscribers, tasks, orphans) or act (also reap and cancel). Give act only if the NATS server"
-        " lets nobody but operators publish on qc.ops.",
+        " allows only operators to publish on qc.ops.",
         choices=("nothing", "read", "act"),
     )
 

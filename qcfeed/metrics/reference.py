@@ -69,7 +69,7 @@ def _alerts() -> Iterator[str]:
     yield from (
         "## Alerts",
         "",
-        "An alert on a level means that something is wrong now; an alert on a trend, that it will be.",
+        "An alert on a level means that something is wrong now; an alert on a trend means that it will be.",
         "",
     )
     for alert in ALERTS:

@@ -56,7 +56,7 @@ def memory(
     then the objects in which memory accumulates, and how they are reached. Sizes are estimates from
     samples; the look takes up to three seconds and does not stop the event loop.
 
-    --trace uses Python's tracemalloc, which slows the program several times. It tells the cost and
+    --trace uses Python's tracemalloc, which slows the program several times. It states the cost and
     asks first, ends by itself, and is recorded in the audit log.
 
     Exit status: 6 if a trace is not confirmed; 0 otherwise.

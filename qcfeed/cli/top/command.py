@@ -33,14 +33,13 @@ HELP = f"""Show a live full-screen view of a service, with keys to inspect and t
 
 Shows what is wrong and the time left, tasks by location with their growth, feeds, subscribers,
 orphans and findings. Actions show a plan and ask for confirmation. Waits for a service that
-restarts; shows the stack of an event loop that is stuck. With --from it shows a bundle, as of when
-that was written, and acts on nothing.
+restarts; shows the stack of an event loop that is stuck. With --from it shows a saved bundle, read-only.
 
-Colours suit the terminal's background: it is asked, unless $COLORFGBG tells, NO_COLOR is set, or
---theme is given.
+Colours suit the background, which $COLORFGBG or the terminal reports, unless NO_COLOR is set or --theme
+is given.
 
-With --cluster it shows all instances: role and state of each, the owner and epoch of each share,
-subscriptions, quotes per second, orphans between them, and who does not answer; it changes nothing.
+With --cluster it shows all instances, read-only: role and state of each, the owner and epoch of each
+share, subscriptions, quotes per second, orphans between them, and instances that do not answer.
 
 Keys: {keys.sentence()}.
 
@@ -58,7 +57,7 @@ app = new_app()
         "qcfeed --instance billing top        # a program that uses qcfeed.attach()",
         "qcfeed top --theme light",
         "qcfeed top --from night.tar.gz       # a bundle of `qcfeed report --bundle`",
-        "qcfeed --cluster top                 # all instances: owners, orphans, who does not answer",
+        "qcfeed --cluster top                 # all instances: owners, orphans, missing ones",
         "NO_COLOR=1 qcfeed top",
     ),
 )

@@ -204,7 +204,7 @@ FORMER_OWNER = Alert(
     hold="2m",
     severity=Severity.WARNING,
     summary="A former owner still publishes: {{ $value | humanize }} messages rejected " + _WHERE,
-    description="A feeder publishes under an epoch that is over. Gateways reject its quotes, so"
+    description="A feeder publishes under an old epoch. Gateways reject its quotes, so"
     " subscribers see none of them; but two feeders use the upstream.",
     command="qcfeed status",
 )
@@ -216,7 +216,7 @@ INTEREST_LEAKED = Alert(
     summary="{{ $value | humanize }} subscriptions on NATS have outlived their subscribers "
     + _WHERE,
     description="A gateway is subscribed to symbols on NATS for which it has no feed. The owner runs and"
-    " publishes them for nobody, and their number only grows.",
+    " publishes them although nobody reads them, and their number only grows.",
     command="qcfeed status",
 )
 GATEWAY_LAGS = Alert(
@@ -255,10 +255,10 @@ FEED_WITHOUT_INTEREST = Alert(
     expr="qcfeed_feed_without_interest > 0",
     hold="5m",
     severity=Severity.WARNING,
-    summary="{{ $value | humanize }} feeds run for subscribers on NATS that are no gateways "
+    summary="{{ $value | humanize }} feeds run for NATS subscribers that are not gateways "
     + _WHERE,
-    description="NATS knows subscribers of these symbols, and no gateway lists them: the owner cannot hear"
-    " a gateway, or somebody else subscribes to quotes. The feeds go on until they leave.",
+    description="NATS has subscribers for these symbols, but no gateway lists them: the owner cannot hear"
+    " a gateway, or another client subscribes to quotes. The feeds continue until it leaves.",
     command="qcfeed status",
 )
 TARGET_MISSING = Alert(
@@ -287,8 +287,8 @@ DRILL_LEFT_ON = Alert(
     hold="1h",
     severity=Severity.WARNING,
     summary="A drill has been running for an hour " + _WHERE,
-    description="A fault was injected on purpose (serve --drill). When the rehearsal is over, restart"
-    " it without --drill.",
+    description="A fault was injected on purpose. When the rehearsal is over, end it with"
+    " `qcfeed drill stop`.",
     command="qcfeed status",
 )
 

@@ -62,7 +62,7 @@ CLUSTER = PanelRow(
         Panel(
             "Feeds and interest that do not match",
             "Subscriptions on NATS that outlived their feed; symbols that are wanted and have no open feed;"
-            " and feeds for subscribers that are no gateways.",
+            " and feeds for NATS subscribers that are not gateways.",
             "short",
             (
                 Query(
