@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from qcfeed.cluster.feeder import Feeder
+from qcfeed.cluster.feeder_member import FeederMember
 from qcfeed.cluster.gateway import NatsUpstream
 from qcfeed.cluster.handlers import ClusterMember
 from qcfeed.config import Config, FeederConfig, NatsConfig
@@ -207,7 +208,7 @@ class Service:
         if feeder is None:
             self._member = upstream if isinstance(upstream, NatsUpstream) else None
             return self.drills.new_hub(config, upstream)
-        self._member = feeder
+        self._member = FeederMember(feeder)
         # The owner notices late that no gateway wants a symbol any more; that delay is part of the linger time.
         config = dataclasses.replace(config, linger=max(0, config.linger - feeder.notice_after))
         return self.drills.new_hub(config, upstream, feeder.new_epoch)
@@ -277,7 +278,7 @@ class Service:
         if self.feeder is not None and not self.feeder.informed:
             return "starting: the owner of the share is not known yet"
         if self.feeder is not None and drill is None:
-            return "ready (owner)" if self.feeder.cluster().lease_epoch else "ready (standby)"
+            return "ready (owner)" if self.feeder.is_owner else "ready (standby)"
         return "ready" if drill is None else f"ready (DRILL {drill})"
 
     def cluster(self) -> ClusterStatus | None:
