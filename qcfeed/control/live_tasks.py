@@ -32,7 +32,13 @@ from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, info_of, task_of
 from qcfeed.errors import NotFoundError, not_found
-from qcfeed.model.ended_tasks import EndedTask, Failure, RaisedException, TaskFailures, TasksEnded
+from qcfeed.model.ended_tasks import (
+    EndedTask,
+    RaisedException,
+    TaskFailure,
+    TaskFailures,
+    TasksEnded,
+)
 from qcfeed.model.task_details import TaskDetails, TreeTask
 from qcfeed.model.task_objects import ObjectHolder, TasksByObject, WaitedObject
 from qcfeed.model.tasks import (
@@ -269,8 +275,8 @@ def _ended(site: Site, task: EndedTaskInfo, now: float) -> EndedTask:
     return row
 
 
-def _failure(group: failures.FailureGroup, now: float) -> Failure:
-    return Failure(
+def _failure(group: failures.FailureGroup, now: float) -> TaskFailure:
+    return TaskFailure(
         location=group.site.location,
         function=group.site.function,
         count=group.count,

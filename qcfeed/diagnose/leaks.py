@@ -236,6 +236,7 @@ def _began(orphans: Sequence[Orphan], ledger_finding: Finding | None) -> float |
 def _until_limit(evidence: Evidence, left: memory.TimeToLimit | None) -> Iterator[str]:
     if left is not None and evidence.memory is not None:
         limit = size(evidence.memory.limit_bytes)
+        # time_left() also rounds, and says "more than 7 days"; only its last word does not fit here.
         yield f"{time_left(left.seconds)[: -len(' left')]} until memory reaches {limit}: {left.rate}"
 
 

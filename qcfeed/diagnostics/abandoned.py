@@ -138,6 +138,7 @@ def _is_bound(method: object, thing: object) -> bool:
 
 def _other_holders(task: AnyTask) -> OtherHolders | None:
     waiter = getattr(task, "_fut_waiter", None)
+    # Only plain futures: a subclass may be completed by whatever created it, without a reference.
     if type(waiter) is not asyncio.Future or waiter.done() or task.cancelling():
         return None
     links = chain.links(task.get_coro())

@@ -133,7 +133,7 @@ class _Unrecorded(NamedTuple):
 def _unrecorded(ledger: Ledger) -> _Unrecorded:
     scan = LiveTaskScan(ledger)
     for _ in scan:
-        pass
+        pass  # only the counts of the whole scan are needed
     number = ledger.untracked(scan)
     some = [weakref.ref(task) for task in ledger.untracked_sample(scan)]
     main: list[TaskRef] = []

@@ -77,7 +77,7 @@ class SpawnPlaces:
         for _ in range(MAX_FRAMES):
             origin = origins[frame.f_code.co_filename]
             if origin is _LIBRARY:
-                library = library or frame
+                library = library or frame  # the innermost one creates the task
             elif origin is _WRAPPER or (origin is _APPLICATION and self._is_helper(frame)):
                 wrapper = wrapper or frame
             elif origin is _APPLICATION:

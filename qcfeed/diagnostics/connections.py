@@ -160,6 +160,6 @@ def _state(fd: int) -> HeldConnectionState:
     except (OSError, AttributeError):  # no file descriptor left, or a platform without poll()
         return HeldConnectionState.UNKNOWN
     mask = events[0][1] if events else 0
-    if mask & select.POLLNVAL:
+    if mask & select.POLLNVAL:  # closed since the descriptor was read
         return HeldConnectionState.CLOSED
     return HeldConnectionState.PEER_CLOSED if mask & _PEER_CLOSED else HeldConnectionState.OPEN

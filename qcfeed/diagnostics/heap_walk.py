@@ -154,7 +154,7 @@ class HeapWalk:
         self.things.append(thing)
         self.parents.append(parent)
         self._weights.append(weight)
-        self._leads_on.append(parent < 0)
+        self._leads_on.append(parent < 0)  # a root may be named even if it refers to nothing
         self.bytes.append(size)
         types[kind] += size  # type: ignore[assignment]
 
@@ -184,6 +184,7 @@ class HeapWalk:
         """
         totals = self.bytes[:]
         found = []
+        # From the end: every node was added after its parent, so its own total is complete by then.
         for node in range(len(totals) - 1, -1, -1):
             if node % 1_000 == 0:
                 self._pause()

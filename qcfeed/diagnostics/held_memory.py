@@ -48,6 +48,7 @@ def held_by(*roots: Any, sizes: ObjectSizes, most: int = MAX_OBJECTS) -> HeldMem
             if key in found.owned:
                 continue
             references = seen.get(key, 0) + 1
+            # The event loop's heap holds one more reference to a timer, which does not count.
             if sys.getrefcount(each) - _OURS - is_wake_up(each) <= references:
                 found.owned.add(key)
                 todo.append((each, weight * scale))

@@ -179,7 +179,7 @@ class Ledger:
         """How many live tasks of the loop the ledger did not record: created before it, or around it.
 
         ``scan``: one that has been iterated to its end. From any thread. Cost: see
-        ``registry.Untracked.count``.
+        ``registry.UntrackedCounter.count``.
         """
         if self._live is None or self.loop is None:
             return scan.untracked

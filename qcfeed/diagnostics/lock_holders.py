@@ -128,6 +128,7 @@ def _enters_blocks(code: CodeType | None) -> bool:
     if known is None:
         if len(_known_codes) >= _MAX_CODES:
             _known_codes.clear()
+        # Every second byte of the code is an opcode; the others are arguments.
         enters = not _ENTERING.isdisjoint(code.co_code[::2])
         known = _known_codes[id(code)] = (code, enters)  # held, so that no other code gets its id()
     return known[1]

@@ -137,6 +137,7 @@ class LoopWatch:
     def measure(self) -> Iterator[Measurement]:
         """Measure the longest stall during the block, with a beat every millisecond. From any thread."""
         measurement = Measurement(self)
+        # A new tuple each time, because the loop iterates over it without the lock.
         with self._lock:
             self._measurements += (measurement,)
         self._request_beat()

@@ -115,6 +115,7 @@ def take(
     sizes = ObjectSizes()
     tasks = task_memory.by_location(ledger, sizes)
     walk = HeapWalk(sizes, ledger.turns.let_loop_run, most=bounds.objects, seconds=bounds.seconds)
+    # What this report itself has created is not the program's.
     walk.ignore([walk, ledger.turns, tasks, tasks.shared, tasks.rows, sizes])
     found = _measured(list(stores(sizes)) if stores is not None else [], walk)
     names: dict[int, RootName] = {}

@@ -88,6 +88,7 @@ def items(thing: Any) -> int | None:
 
 def _of_list(thing: Any, size: int) -> list[Any]:
     step = size // SAMPLED
+    # The methods of the built-in types: a subclass of the program may have overridden them.
     getitem = list.__getitem__ if issubclass(type(thing), list) else tuple.__getitem__
     found = []
     for place in range(0, SAMPLED * step, step):

@@ -187,6 +187,7 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     worst = max(stalls, key=lambda stall: stall.seconds)
     sure = worst.seconds >= LONG_STALL_S or len(stalls) >= MIN_REPEATS
     who = "a callback" if worst.serial is None else f"task {worst.serial} of {worst.location}"
+    # The calls from the callback inwards: the loop's own frames around it are always the same.
     inner = worst.stack
     for number, line in enumerate(worst.stack):
         if _LOOP_FRAME in line:

@@ -178,7 +178,9 @@ class Population:
         expected = sum(each - age for each in old) / age
         if len(old) < needed.old or expected < needed.expected or span < needed.span_s:
             return None
-        per_s = len(old) / (span - age)
+        per_s = len(old) / (
+            span - age
+        )  # all old tasks were created in the first span - age seconds
         goes_on = len(young) - len(old) >= MIN_YOUNG * per_s * age and _is_spread(old, age, span)
         if ended > MAX_ENDED_SHARE * (len(old) + ended) or not goes_on:
             return None

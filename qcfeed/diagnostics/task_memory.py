@@ -104,6 +104,7 @@ def _spread(ledger: Ledger, refs: list[TaskRef], number: int) -> Iterator[Any]:
 def _others(task: Any, owned: set[int], location: str) -> Iterator[SharedObject]:
     """The objects in the variables of a task's coroutines that the task does not hold alone."""
     links = references.own(chain.links(task.get_coro()))
+    # Reading f_locals leaves 190 bytes on a frame on 3.11. So this is done for one task per location only.
     for link in links:
         code, frame = chain.code(link), chain.frame(link)
         where = f"a variable of {getattr(code, 'co_qualname', '?')}, a task of {location}"

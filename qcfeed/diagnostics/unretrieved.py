@@ -61,6 +61,7 @@ class UnretrievedListener:
     @property
     def listening(self) -> bool:
         """False once the program has set another handler: then nothing more is counted."""
+        # `==`, because each access to a method creates another bound method.
         return self._loop is not None and self._loop.get_exception_handler() == self._handle
 
     def counts(self) -> list[UnretrievedGroup]:

@@ -289,6 +289,7 @@ def timeout(links: list[Any], task: AnyTask) -> float | None:
 
 def _is_active(timeout: asyncio.Timeout) -> bool:
     """Whether its block is entered and not left. A variable may still hold a timeout that is over."""
+    # Only repr() shows the state without a private attribute.
     return timeout.when() is not None and "[active]" in repr(timeout)
 
 

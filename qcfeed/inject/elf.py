@@ -69,6 +69,8 @@ def _section(file: BinaryIO, name: bytes) -> Section | None:
     _, kind, _, _, _, programs, sections, _, _, size, count, length, number, names = _HEADER.unpack(
         header
     )
+    # A section has its name at 0, its address at 3, its offset at 4 and its size at 5; a segment has its
+    # type at 0, its offset at 2 and its address at 3.
     table = _table(file, sections, length, number, _SECTION)
     file.seek(table[names][4])
     strings = file.read(table[names][5])

@@ -47,7 +47,7 @@ def target(pid: int) -> TargetProcess:
     or another tracer forbids it, and UsageError if it is not a Python that can run a script on request.
     """
     status = _status(pid)
-    uid = int(status["Uid"].split()[1])
+    uid = int(status["Uid"].split()[1])  # the effective user
     _check_thread(pid, status)
     _check_user(pid, uid)
     _check_state(pid, status)

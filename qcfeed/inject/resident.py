@@ -116,6 +116,7 @@ def _attach(loop: asyncio.AbstractEventLoop, instance: str, seconds: float | Non
         raise StartError("; ".join(handle.problems), hint="nothing was left there")
     timer = None
     if seconds is not None:
+        # In a thread, because detaching waits for the control plane, and must not block the loop.
         timer = loop.call_later(seconds, lambda: _thread.start_new_thread(_end_on_time, (handle,)))
     _residents.append(resident := Resident(handle, timer))
     return resident
@@ -148,6 +149,7 @@ def _in_loop(
     outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
 
     def call() -> None:
+        # From here on it cannot be cancelled: it runs to its end, or it was cancelled and never runs.
         if outcome.set_running_or_notify_cancel():
             try:
                 outcome.set_result(function())
@@ -163,7 +165,7 @@ def _in_loop(
                 f"its event loop did not run for {within:g} s; nothing was changed",
                 hint=f"`py-spy dump --pid {os.getpid()}` shows where it is stuck",
             ) from None
-        return outcome.result()
+        return outcome.result()  # it has just begun: wait for its end
 
 
 def _left(loop: asyncio.AbstractEventLoop) -> list[str]:

@@ -66,7 +66,7 @@ class RaisedException(msgspec.Struct, kw_only=True):
     dropped_frames: int = 0
 
 
-class Failure(msgspec.Struct, kw_only=True):
+class TaskFailure(msgspec.Struct, kw_only=True):
     """Failures of tasks from one location, of one type, raised at one line.
 
     ``first_s`` and ``last_s``: how long ago. ``last_serial``: serial of the last task that failed so.
@@ -90,4 +90,4 @@ class TaskFailures(Answer, kw_only=True, tag="qcfeed.tasks.failures/2"):
 
     kinds: int
     dropped_failures: int
-    failures: list[Failure]
+    failures: list[TaskFailure]

@@ -16,7 +16,13 @@ from qcfeed.cli.ui.listing import selected
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
 from qcfeed.diagnostics.ended_task import TaskOutcome
-from qcfeed.model.ended_tasks import EndedTask, Failure, RaisedException, TaskFailures, TasksEnded
+from qcfeed.model.ended_tasks import (
+    EndedTask,
+    RaisedException,
+    TaskFailure,
+    TaskFailures,
+    TasksEnded,
+)
 
 ENDED_EXAMPLES = examples(
     "qcfeed tasks ended --outcome cancelled",
@@ -58,7 +64,7 @@ ENDED_TABLE: Table[EndedTask] = Table(
     identity=lambda task: str(task.serial),
 )
 
-FAILURE_TABLE: Table[Failure] = Table(
+FAILURE_TABLE: Table[TaskFailure] = Table(
     (
         Column("count", show=formats.count, right=True),
         Column("last_s", header="LAST", show=formats.age, right=True),
@@ -140,7 +146,7 @@ def failures(
         _summarize(answer, len(listed))
 
 
-def _paragraph(failure: Failure, answer: TaskFailures) -> Iterator[str]:
+def _paragraph(failure: TaskFailure, answer: TaskFailures) -> Iterator[str]:
     """One kind of failure as lines of text: a traceback does not fit into a table."""
     times = "once" if failure.count == 1 else f"{failure.count:,} times"
     spawned = f"{failure.location} ({failure.function})"
