@@ -5,6 +5,8 @@ SUPPORTED = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)
 PYTHON ?= $(shell for each in python3 $(SUPPORTED:%=python%); do command -v $$each && break; done || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Where Python may not write bytecode, as in many images, each worker and each process that a test starts compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 FANOUT ?=
 SECONDS ?= 300

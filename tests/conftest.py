@@ -13,8 +13,8 @@ from coverage import Coverage
 
 from tests.support.patience import PATIENCE
 
-WAITING_TOO = 2
-"""Workers a processor of ``-n auto``: the half that waits (e2e/, drills/) leaves it to the other half."""
+WORKERS_PER_PROCESSOR = 4
+"""Of ``-n auto``: tests in docs/, drills/ and e2e/ mostly wait, so fewer leave processors idle."""
 MOST_WORKERS = 16
 """Of a machine with many processors: there are no more files that take long."""
 
@@ -51,7 +51,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """Without a number of one's own (PYTEST_XDIST_AUTO_NUM_WORKERS), which xdist itself reads."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return min(WAITING_TOO * len(os.sched_getaffinity(0)), MOST_WORKERS)
+    return min(WORKERS_PER_PROCESSOR * len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)
