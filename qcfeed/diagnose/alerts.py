@@ -48,7 +48,7 @@ def firing_alerts(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             rule=alert.name,
             kind="ALERT",
             certainty=Certainty.PROVED,
-            urgency=20,
+            urgency=20,  # an alert names no cause, so nearly every other finding comes first
             headline=f"{alert.name} is firing, and no other finding explains it",
             cause=f"{alert.name} has been firing for {age(max(0.0, alert.active_s))}: {summary}",
             evidence=[f"its expression returns {alert.value:,.4g}", summary],

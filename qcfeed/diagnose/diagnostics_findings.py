@@ -109,7 +109,7 @@ def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             rule=DRILL,
             kind="DRILL",
             certainty=Certainty.PROVED,
-            urgency=1,
+            urgency=1,  # any other fault matters more
             headline=f"{name} is active: a fault was injected on purpose",
             cause=f"the drill {name} is active: a fault was injected on purpose",
             safe="rehearse; `drill stop` ends the drill, and it also ends by itself",

@@ -42,6 +42,7 @@ def _blocked(evidence: Evidence, stall: Finding, *, goes_on: bool) -> DiagnosisF
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
+        # Nothing is more urgent than a stuck loop: meanwhile the service does nothing at all.
         urgency=100 if goes_on else 60 if (stall.ago_s or 0.0) <= LIVE_S else 15,
         headline=f"{what}, at {line}",
         cause=f"{what}: {function or line} {blocks} meanwhile"

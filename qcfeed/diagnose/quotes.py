@@ -43,6 +43,7 @@ def upstream(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         cause=f"the upstream {name} {state}: {waiting} for quotes"
         + ("" if any(evidence.orphaned()) else "; no task is orphaned, so this is not a leak"),
         evidence=[*_ages(silent or wanted), *_connection(evidence), _tasks(evidence)],
+        # Since the last quote of any symbol.
         began_s=min((each.age_s for each in silent if each.age_s is not None), default=None),
         count=len(wanted),
         safe="nothing to cancel: feeds reconnect by themselves, and a restart brings no quotes",
@@ -104,6 +105,7 @@ def own_lag(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 def wrong_clock(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Quotes whose timestamps differ from the time at which they arrived, for nearly all symbols alike."""
     now = rfc3339.unix(evidence.after.taken_at)
+    # By how much each timestamp is ahead of the time at which its quote arrived, by this machine's clock.
     ahead = [
         rfc3339.unix(each.last_quote_at) - (now - each.age_s)
         for each in evidence.feeds

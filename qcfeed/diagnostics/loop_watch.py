@@ -53,7 +53,7 @@ class Measurement:
 
 
 class LoopWatch:
-    """Tells from any thread how late an event loop is, and where it is stuck.
+    """Measures from any thread how late an event loop is, and shows where it is stuck.
 
     ::
 
@@ -63,7 +63,8 @@ class LoopWatch:
         if watch.stalled_for(time.monotonic()) > 1:  # in another thread
             print("\\n".join(watch.stack()))
 
-    Cost: one timer in the loop every ``beat`` seconds; every millisecond during ``measure()``.
+    One watch serves one loop at a time. ``start`` raises RuntimeError if the loop is closed. Cost: one
+    timer in the loop every ``beat`` seconds; every millisecond during ``measure()``.
     """
 
     def __init__(self, beat: float = 0.05, lags: Histogram | None = None) -> None:

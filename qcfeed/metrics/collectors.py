@@ -59,6 +59,7 @@ class Exposition:
     """The content of /metrics."""
 
     def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        # auto_describe would collect once at registration, which takes a snapshot of all tasks.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Collector(read))
 

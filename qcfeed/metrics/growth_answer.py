@@ -127,7 +127,10 @@ def _findings(
         )
     if urgency.sustained(timeline.points, timeline.at):
         rates = [each.tasks_per_minute for each in found if each.tasks_per_minute is not None]
-        yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} per minute in the fastest"
+        yield (
+            f"live tasks grow in every window, by up to {max(rates):,.0f} per minute, and feeds do not"
+            " explain it"
+        )
 
 
 def _claim(answered: claims.CheckedClaim) -> ClaimAnswer:

@@ -12,6 +12,7 @@ import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MAX_DIGITS = 20
+"""Digits of a limit that is read: 2**64 has as many."""
 _UNLIMITED = 1 << 60
 """cgroup v1 says "no limit" as a number near 2**63."""
 

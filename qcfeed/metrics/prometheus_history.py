@@ -213,6 +213,7 @@ def _part(
 ) -> tuple[list[Point], float | None]:
     """Points every ``step``. ``last_over_time`` covers just one step, because a plain selector would
     fill gaps of up to five minutes with the last sample."""
+    # Counted back from the end, so that the last point is at the end.
     first = end - math.floor((end - begin) / step) * step
     query = (
         f"sum by (__name__) (max by (__name__, {_OWN_LABELS})"

@@ -26,6 +26,7 @@ def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
     """A final, unfragmented frame (RFC 6455 section 5.2)."""
     first = FINAL | opcode | (COMPRESSED if compressed else 0)
     size = len(payload)
+    # 126 and 127 in place of the length announce a length of 16 and of 64 bits (RFC 6455 section 5.2).
     if size < 126:
         return bytes((first, size)) + payload
     if size < 0x10000:

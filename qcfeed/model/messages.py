@@ -26,6 +26,7 @@ MAX_MESSAGE = 256 * 1024
 """Bytes that a client accepts in one message. The longest of a service names 1,000 symbols of 16 characters."""
 
 
+# gc=False: ticks and quotes refer to no containers, so the garbage collector need not track them.
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """A price update from an upstream: prices in the symbol's currency, sizes in units, not lots.
 

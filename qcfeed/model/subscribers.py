@@ -31,11 +31,11 @@ class SubscriberStatus(msgspec.Struct, kw_only=True):
     """One connection. An ``id`` is never reused while the service runs.
 
     ``name``: the name of its API key or client certificate, or the subject of its token; null if it has not
-    authenticated. ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
-    kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: how long it
-    has not accepted everything written to it; 0 if it has. ``heard_s``: time since it last sent anything,
-    a pong included; a peer that vanished sends nothing. ``unanswered_s``: how long ago it was pinged, if it
-    has not answered; else 0.
+    authenticated. ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``:
+    bytes in the kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: for
+    how long its socket has not accepted everything; 0 if it has. ``heard_s``: time since it last sent anything,
+    a pong included; a peer that vanished sends nothing. ``unanswered_s``: how long ago it was pinged, if it has
+    not answered; else 0.
     """
 
     id: int

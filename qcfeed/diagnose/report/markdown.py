@@ -58,6 +58,7 @@ def _grid(grid: Grid) -> str:
 
 
 def _code(text: str) -> str:
+    # A fence must be longer than every run of backquotes in the text.
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
