@@ -93,7 +93,7 @@ class FlushBatch:
             else:
                 consumer.write(data)
         for consumer in self._unfinished:
-            # The write above may have stalled it.
+            # The write above may have filled its buffer.
             if consumer.writable:
                 send_backlog(consumer, self._max_write)
             else:
@@ -135,7 +135,7 @@ def send_backlog(consumer: Consumer, max_write: int) -> None:
     """Send a writable consumer everything its policy left of the quotes it has not read.
 
     Writes at most ``max_write`` bytes plus one symbol's quotes at a time, because a consumer of a
-    thousand symbols may be owed a megabyte. Stops when the consumer is no longer writable.
+    thousand symbols may have a megabyte to receive. Stops when the consumer is no longer writable.
     """
     parts: list[bytes] = []
     size = 0

@@ -104,16 +104,16 @@ class QuoteLog:
         if not statuses and kept == lag:
             return self.read(subscriber)
         subscriber.cursor = self.head
-        left = self._leave(lag, kept, backlog)
-        quotes = len(left)
+        chosen = self._apply_policy(lag, kept, backlog)
+        quotes = len(chosen)
         for status in reversed(statuses):
             # Older quotes come before the status and newer ones after it. Counted from the end,
             # because a policy leaves out the oldest.
-            left.insert(max(0, quotes - (self.head - status.position)), status.frame)
-        return b"".join(left)
+            chosen.insert(max(0, quotes - (self.head - status.position)), status.frame)
+        return b"".join(chosen)
 
-    def _leave(self, lag: int, kept: int, backlog: Backlog) -> list[bytes]:
-        """The frames that are sent in place of the ``lag`` unread ones, of which ``kept`` are kept."""
+    def _apply_policy(self, lag: int, kept: int, backlog: Backlog) -> list[bytes]:
+        """The frames to send for ``lag`` unread quotes, of which the newest ``kept`` are still in the log."""
         if kept == lag:
             self.delivered += lag
             return self._frames[len(self._frames) - lag :]
@@ -121,6 +121,7 @@ class QuoteLog:
             skipped = lag - kept + self._skipped_upstream(lag, kept)
             backlog.dropped += skipped
             return self._drop(skipped, kept)
+        # CONFLATE, or too many symbols for DROP_OLDEST: the newest quote stands for all others.
         skipped = lag - 1 + self._skipped_upstream(lag, 0)
         backlog.conflated += skipped
         return [self._conflate(skipped)]
@@ -131,9 +132,8 @@ class QuoteLog:
         subscriber.cursor = self.head
         if replay_latest and self.latest is not None:
             subscriber.cursor -= 1
-            if (
-                self.first > subscriber.cursor
-            ):  # all subscribers had read it, so its frame was released
+            # If all subscribers had read it, its frame was released.
+            if self.first > subscriber.cursor:
                 self._frames.insert(0, frames.text(self.latest))
                 self.first -= 1
 

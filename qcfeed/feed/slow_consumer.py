@@ -1,7 +1,7 @@
 """The backlog of a slow consumer: one limit per consumer, and a policy beyond the limit.
 
-A consumer that accepts every write is not counted here. One that does not may leave a limited number
-of quotes unread, over all its symbols. Beyond that limit its policy applies, until it has caught up.
+A consumer that accepts every write has no backlog. Any other may leave a limited number of quotes
+unread, over all its symbols. Beyond that limit its policy applies, until it has caught up.
 """
 
 from __future__ import annotations

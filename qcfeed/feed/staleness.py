@@ -12,7 +12,7 @@ OWN_LAG_LIMIT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StalenessThresholds:
-    """Ages in seconds from which a symbol is stale, very stale, dead (the incident's bands)."""
+    """Ages in seconds from which a symbol is stale, very stale or dead."""
 
     stale: float = 15.0
     very_stale: float = 300.0

@@ -98,8 +98,8 @@ class Subscriber:
     def queue_status(self, status: QueuedStatus) -> None:
         """Keep ``status`` until the consumer is writable.
 
-        The first one is kept as well if quotes come between the two: a `live` that they follow. So the
-        queue does not grow, and no quote follows a `stale` directly.
+        At most two are kept. The first stays if quotes come between the two, because it is the `live` that
+        announces them; otherwise the new one replaces it. So no quote follows a `stale` directly.
         """
         first = self.queued_statuses[:1]
         keep = first and first[0].position < status.position

@@ -123,13 +123,18 @@ class Acceptor:
         try:
             descriptor, address = self._accepted()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            # Also a peer that gave up while it was queued. The listener stays readable for the
-            # others.
+            # ECONNABORTED: the peer gave up while it was queued (accept(2)). The listener stays readable
+            # if others wait, and the poller reports it again.
             return False
         except OSError as error:
             if error.errno not in OUT_OF_RESOURCES:
                 raise
-            log.warning("cannot accept %s: %s; retrying shortly", self._name, error.strerror)
+            log.warning(
+                "cannot accept %s: %s; accepting again in %g s, see `ulimit -n` and `free`",
+                self._name,
+                error.strerror,
+                RETRY_DELAY,
+            )
             # The listener stays readable: without unwatching it, the loop would spin.
             self._poller.unwatch(self._listener.fileno())
             self._retry_timer = self._loop.call_later(RETRY_DELAY, self._resume)
@@ -145,7 +150,7 @@ class Acceptor:
 
     def begin(self, poller: Poller, sock: socket.SocketType, address: SocketAddress) -> None:
         """Serve an accepted socket; ``address``: the client's."""
-        # Nobody else holds it: the poller does, from here until its end.
+        # The result is not kept here: the poller refers to the transport until its end.
         self._new_transport(poller, sock, self._new_protocol(address))
 
     def _accepted(self) -> tuple[int, SocketAddress]:

@@ -15,7 +15,7 @@ _LEAST_TIME = 0.002
 _TIME_SHARE = 0.5
 """When turns are long, handshakes may take this share of the time since they were interrupted: a third of all.
 
-A smaller share would keep a thousand clients, who all come back after a restart, waiting for many seconds.
+With a smaller share, a thousand clients that reconnect after a restart would wait for many seconds.
 """
 
 

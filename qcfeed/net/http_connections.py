@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 log.addFilter(RepeatLimit())  # also in programs that use attach(), whose log has no other limit
 
 _SWEEP = 0.5
-
-
+"""Seconds between two checks of all deadlines."""
 _MOST = 64
+"""Default limit of the connections of one kind; operators and their tools need a few."""
 _SHARE_OF_DESCRIPTORS = 8
-"""The part of all descriptors that the waiting, or the busy, connections of one port may take: an eighth."""
+"""The connections of one kind may take an eighth of all file descriptors."""
 
 
 class HttpEnd(StrEnum):
@@ -113,13 +113,13 @@ class HttpConnections:
             for each in [*self._waiting, *self._busy]:
                 each.transport.abort()
             await asyncio.sleep(0)
-        await asyncio.sleep(0)  # aiohttp is told one turn later
+        await asyncio.sleep(0)  # aiohttp gets connection_lost one turn later: see HttpConnection
 
     @contextlib.contextmanager
     def working(self, request: web.BaseRequest) -> Iterator[None]:
-        """While a request that was admitted is answered: its connection is not counted as waiting.
+        """Count the connection of ``request`` as busy, not as waiting, while the request is answered.
 
-        Raises HTTPServiceUnavailable while as many others are answered as may be.
+        Raises HTTPServiceUnavailable if the limit of busy connections is reached.
         """
         transport = request.transport
         connection = None if transport is None else transport.get_protocol()
@@ -134,7 +134,7 @@ class HttpConnections:
         try:
             yield
         finally:
-            # A connection that has ended meanwhile is in neither.
+            # If the connection has ended meanwhile, ``on_lost`` has removed it.
             if connection in self._busy:
                 self._busy.discard(connection)
                 connection.deadline = self._loop.time() + self.limits.send
@@ -145,7 +145,9 @@ class HttpConnections:
     def on_made(self, connection: HttpConnection) -> None:
         """Take a new connection, or drop it if the port is full."""
         if len(self._waiting) >= self.limits.waiting and not self._evict():
-            self._end(connection, HttpEnd.FULL, "as many as may be are being answered")
+            self._end(
+                connection, HttpEnd.FULL, "its port is full of connections that are being answered"
+            )
             return
         connection.deadline = self._loop.time() + self.limits.head
         self._waiting[connection] = None
@@ -161,12 +163,12 @@ class HttpConnections:
     # ------------------------------------------------------------ ends
 
     def _evict(self) -> bool:
-        """End the oldest connection that waits for a request; False if all are being sent an answer."""
+        """End the oldest connection that waits for a request; False if all are still receiving an answer."""
         for each in self._waiting:
-            # One with unsent bytes is still taking an answer: it did send a request, so it is not silent.
+            # With unsent bytes it is still receiving an answer, so it is not silent.
             if not each.transport.get_write_buffer_size():
                 del self._waiting[each]
-                self._end(each, HttpEnd.EVICTED, "newer ones need its place")
+                self._end(each, HttpEnd.EVICTED, "a newer connection needs its place")
                 return True
         return False
 
@@ -183,7 +185,7 @@ class HttpConnections:
     def _end(self, connection: HttpConnection, reason: HttpEnd, why: str) -> None:
         self.ended[reason] += 1
         log.warning("%s: ended an HTTP connection: %s", self.name, why)
-        # Not ``close``: that waits until the peer has read its answer, and this one may never do so.
+        # Not ``close``, which waits until the peer has read its answer: this peer may never read it.
         connection.transport.reset()
 
     def _guarded(self, make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
@@ -192,7 +194,7 @@ class HttpConnections:
         def build(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
             try:
                 return make(message, *rest)
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's request causes
+            except Exception as error:  # noqa: BLE001 - a malformed request may raise anything
                 self.note_malformed(f"{type(error).__name__}: {error}")
                 return make(_MALFORMED, *rest)
 
@@ -264,7 +266,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None:
-            # Not at once: aiohttp's task must have run before, or it fails.
+            # In the next turn: aiohttp's task raises if the connection is lost before its first step.
             asyncio.get_running_loop().call_soon(self._inner.connection_lost, exc)
         self._owner.on_lost(self)
 

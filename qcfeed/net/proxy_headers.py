@@ -1,7 +1,7 @@
 """Reads the PROXY protocol header with which a proxy begins each connection.
 
-The header comes before everything else, also before TLS, and whatever follows belongs to the next reader
-of the socket: so the bytes are looked at (MSG_PEEK), and exactly the header is taken.
+The header comes before everything else, also before TLS. The bytes behind it belong to the next reader of
+the socket, so they are only peeked at (MSG_PEEK), and exactly the header is read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HEADER_TIMEOUT = 5.0
 MOST_WAITING = 1_000
 """Connections that may wait for their header; further ones are dropped."""
 _SWEEP = 0.5
+"""Seconds between two checks of the deadlines."""
 
 Begin = Callable[[Poller, socket.SocketType, SocketAddress], None]
 """Takes over a socket whose header was read; the address is the client's."""
@@ -121,7 +122,7 @@ class HeaderReader:
             if found.outcome is HeaderOutcome.INVALID:
                 self._host.drop(self, "it does not begin with a PROXY header")
             elif found.outcome is HeaderOutcome.INCOMPLETE:
-                # Taken now: the poller is level-triggered, and would report bytes that are left for ever.
+                # Read now: the poller is level-triggered, and would report unread bytes in every turn.
                 self._data += self.sock.recv(len(seen))  # all of it belongs to the header
             else:
                 self._take(found)

@@ -23,7 +23,7 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICAT
 _NO_CHECK_TIME = 0x20_0000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module does not name: dates are checked here."""
 _FLIGHTS = 3
-"""Turns of a handshake: TLS 1.3 needs two."""
+"""Rounds that the handshake in memory may take; TLS 1.3 needs two."""
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only, as TLS 1.3 has anyway."""
 
@@ -89,6 +89,7 @@ def _context(paths: TlsFiles) -> ssl.SSLContext:
     # A ticket costs a write per connection and saves a client that returns one signature.
     context.num_tickets = 0
     try:
+        # Without a password, OpenSSL would prompt for that of an encrypted key on the terminal.
         context.load_cert_chain(paths.cert, paths.key, password="")
     except ssl.SSLError as error:
         raise _bad_pair(paths, error) from error
@@ -131,13 +132,13 @@ def _try(server: ssl.SSLContext, leaf: bytes, paths: TlsFiles) -> dict[str, Any]
     try:
         client.load_verify_locations(cadata=leaf)
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-        asking = client.wrap_bio(to_client, to_server)
-        answering = server.wrap_bio(to_server, to_client, server_side=True)
+        client_side = client.wrap_bio(to_client, to_server)
+        server_side = server.wrap_bio(to_server, to_client, server_side=True)
         for _ in range(_FLIGHTS):
-            for side in (asking, answering):
+            for side in (client_side, server_side):
                 with contextlib.suppress(ssl.SSLWantReadError):
                     side.do_handshake()
-        return dict(asking.getpeercert() or {})
+        return dict(client_side.getpeercert() or {})
     except (ssl.SSLError, ValueError) as error:
         why = getattr(error, "verify_message", None) or _reason(error)
         raise ConfigError(

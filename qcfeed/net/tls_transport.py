@@ -24,12 +24,13 @@ log = logging.getLogger("qcfeed.transport")
 MAX_RECORD = 16_384
 """Bytes of the largest TLS record (RFC 8446 section 5.1)."""
 _HANDSHAKE_RECORD = b"\x16"
-"""The first byte of every TLS client."""
+"""The first byte that a TLS client sends: the type of a handshake record (RFC 8446 section 5.1)."""
 _MAX_DISCARD = 65_536
+"""Bytes per read of input that is discarded."""
 
 
 class HandshakeFailure(Enum):
-    """Why a connection never got as far as TLS."""
+    """Why a TLS handshake failed."""
 
     NOT_TLS = auto()
     """The peer sent something else, most likely plain HTTP."""
@@ -201,7 +202,7 @@ class TlsTransport(Transport):
             else None
         )
         self._stage, self._handshaking = _Stage.ENDED, False
-        if self._closing:  # it only waited to send something first
+        if self._closing:  # it was open only to send what was queued
             self._force_close(None)
             return
         self._unsent = None
@@ -257,15 +258,13 @@ class TlsTransport(Transport):
     def _shutdown_write(self) -> None:
         if self._stage is _Stage.OPEN and self._send_close_notify():
             self._stage = _Stage.ENDED
-            with contextlib.suppress(
-                OSError
-            ):  # the peer has reset the connection: reading will tell
+            with contextlib.suppress(OSError):  # a reset by the peer is reported by the next read
                 # Not SSLSocket's method, which would forget the TLS state first.
                 socket.SocketType.shutdown(self._sock, socket.SHUT_WR)
             self._watch()
 
     def _send_close_notify(self) -> bool:
-        """Tell the peer that nothing more follows (RFC 8446 section 6.1). False: the kernel is full."""
+        """Send close_notify: nothing more follows (RFC 8446 section 6.1). False: the kernel's buffer is full."""
         try:
             cast("ssl.SSLSocket", self._sock).unwrap()
         except ssl.SSLWantWriteError:
@@ -274,8 +273,8 @@ class TlsTransport(Transport):
             self._watch()
             return False
         except (OSError, ValueError):
-            # It is sent, and the peer has not answered yet, which we need not wait for; or the peer
-            # is gone already.
+            # SSLWantReadError: it is sent, and the peer's own close_notify need not be waited for.
+            # Other errors: the peer is gone already.
             pass
         return True
 

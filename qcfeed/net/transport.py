@@ -27,8 +27,8 @@ _MORE_FOLLOWS = getattr(socket, "MSG_MORE", 0)
 """send(2) flag: the kernel may hold the data back until more follows, here the FIN."""
 _BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """Errors of a socket that is not ready: nothing is lost, and the poller will report when it is."""
-# struct linger: on, for 0 seconds.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""struct linger for SO_LINGER: on, for 0 seconds. The next close then sends a reset (socket(7))."""
 
 
 class Transport(asyncio.Transport):
@@ -50,7 +50,7 @@ class Transport(asyncio.Transport):
     )
 
     queued: bool = False
-    """Whether the peer has done its part, and waits until we have the time for ours."""
+    """Whether the peer waits for us: its part of a TLS handshake has arrived, and ours is in a queue."""
 
     def __init__(self, poller: Poller, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
         # super().__init__() is not called: it would create a dict for the extra information.
@@ -132,8 +132,8 @@ class Transport(asyncio.Transport):
 
     def _readable(self) -> None:
         try:
-            # Once per event: a busy peer must not keep the others waiting. What is left is reported
-            # again.
+            # Once per event: a busy peer must not keep the others waiting. The epoll is level-triggered,
+            # so it reports again what is left.
             data = self._sock.recv(_MAX_READ)
         except _BLOCKED:
             return
@@ -161,8 +161,7 @@ class Transport(asyncio.Transport):
         """
         if self._eof_requested:
             raise RuntimeError("cannot write after write_eof")
-        # Also after ``close``, as in asyncio: until everything is sent, more can be queued behind
-        # it.
+        # Also after ``close``, as in asyncio: until everything is sent, more can be queued behind it.
         if self._unsent is not None:
             self._unsent += data
             return
@@ -206,8 +205,7 @@ class Transport(asyncio.Transport):
     def _writable(self) -> None:
         unsent = cast("bytearray", self._unsent)
         try:
-            # Cheap however much is unsent: deleting at its start only moves the start of a
-            # bytearray.
+            # CPython deletes at the start of a bytearray by moving its start, so this copies nothing.
             del unsent[: self._send(unsent)]
         except _BLOCKED:
             return
@@ -221,7 +219,7 @@ class Transport(asyncio.Transport):
         if self._writing_paused and len(unsent) <= self._low:
             self._writing_paused = False
             _call_protocol(self._protocol.resume_writing)
-        # Still: ``resume_writing`` may have queued more.
+        # Checked again, because ``resume_writing`` may have queued more.
         if self._unsent is None:
             self._all_sent()
 

@@ -1,4 +1,4 @@
-"""Admission: which connections, requests and subscriptions a client may have. It holds no connection."""
+"""Admission: decides which connections, requests and subscriptions are accepted. It owns no connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Admission:
         self._config = config
         self._hub = hub
         self._now = now
-        # With less than one token a bucket of a low rate would allow none, ever.
+        # A bucket that holds less than one token would never allow a subscription.
         burst = max(1.0, config.subscribe_rate)
         self._rate = TokenBucket(config.subscribe_rate, burst, now())
         self.checks = RequestChecks(config)
@@ -37,7 +37,7 @@ class Admission:
         """What each client uses."""
 
     def check_source(self, pending: PendingConnection, head: Head) -> Refusal | None:
-        """Find the client behind proxies, and check whether it is one that may ask."""
+        """Find the client behind proxies, and check its limits, its Host and its Origin."""
         seen = self.checks.locate(pending.address[:2], head.headers)
         if isinstance(seen, Refusal):
             return seen
@@ -58,7 +58,7 @@ class Admission:
     def admit(
         self, pending: PendingConnection, head: Head, decision: Accepted, sessions: Sessions
     ) -> Accepted | Refusal:
-        """Whether this client may have the connection that it asks for, and the symbol.
+        """Decide whether the client may have the connection, and the symbol that its path names.
 
         Call it last: subscribing takes a token of the rate, which a refusal would waste.
         """

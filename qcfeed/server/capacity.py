@@ -9,7 +9,7 @@ from qcfeed.config import SPARE_FILES
 REFUSAL_SLOTS = 1_000
 """Connections accepted above the limit, to be refused with a proper HTTP response."""
 _FEW_SLOTS = 200
-"""As many are enough when each place for a refusal would be one connection less."""
+"""The same where files are few, and each place for a refusal takes one from the connections."""
 
 
 class Capacity(NamedTuple):

@@ -20,7 +20,7 @@ from qcfeed.ws.refusal import Refusal
 log = logging.getLogger("qcfeed.clients")
 
 ANSWERED = 16
-"""Connections above a client's limit that are told so; further ones are reset."""
+"""Connections above a client's limit that get an HTTP answer; further ones are reset."""
 
 
 class Clients:
@@ -109,7 +109,7 @@ class Clients:
             usage.subscribe(symbol)
 
     def unsubscribed(self, connection: WebSocketConnection, subscriber: Subscriber) -> None:
-        """Count a subscription less."""
+        """Count one subscription less."""
         for usage in connection.clients:
             usage.unsubscribe(subscriber.symbol)
 

@@ -102,6 +102,7 @@ class Feed:
         self._sampled = (self._loop.time(), 0)
         self.timer: asyncio.TimerHandle | None = None
         """Due at the next deadline of the lifecycle or of the staleness; None if there is none."""
+        # A quarter: the upstream waits for a consumer well before the slow-consumer policy applies to it.
         self.pacing = UpstreamPacing(self.lifecycle, self.log, config.max_lag // 4, self._loop)
 
     # ------------------------------------------------------------ subscribers
@@ -110,7 +111,7 @@ class Feed:
         """Add ``subscriber``; it will be sent the latest quote unless that is stale."""
         now = self._loop.time()
         self.log.start_reading(subscriber, replay_latest=self._is_fresh(now))
-        # Only the first subscriber changes the lifecycle, so only it needs the timer set again.
+        # Only the first subscriber changes the lifecycle, so only it needs a new timer.
         first = not self.lifecycle.subscribers
         commands = self.lifecycle.subscribe(subscriber, now)
         if first:
@@ -151,6 +152,7 @@ class Feed:
         )
 
     def _is_fresh(self, now: float) -> bool:
+        # The deadline counts too: the timer that changes the band may be late.
         return self.staleness.reason is None and now < (self.staleness.deadline or now)
 
     def sample(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The gateway: owns every connection, and counts what became of them. admission.py decides who may come."""
+"""The gateway: owns every connection, and counts how each ends. admission.py decides which are accepted."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from qcfeed.ws.request_head import Head
 log = logging.getLogger("qcfeed.gateway")
 
 _RETRY_SPREAD_MS = 5_000
-"""On a drain each client is told to reconnect after a random time up to this, and within the drain's timeout."""
+"""At a drain each client gets a random time up to this, within the timeout, after which to reconnect."""
 _RETRY_SHARE = 0.8
-"""The part of the timeout within which all are told to come back: connecting takes time, too."""
+"""Clients reconnect within this part of the drain's timeout, because connecting takes time too."""
 
 
 class Gateway:
@@ -70,7 +70,7 @@ class Gateway:
         self.config = config
         self.admission = Admission(config, hub, lambda: self.now())
         self.clients = self.admission.clients
-        """What each client uses: the admission charges it, the gateway says which connections end."""
+        """The usage of each client: the admission charges it, the gateway reports which connections end."""
         self._limits = RequestLimits(config, lambda: self.now(), self.count_refusal)
         self._requests = Requests(self, self._limits)
         self.policy = SlowConsumerPolicy(config.slow)
@@ -184,7 +184,7 @@ class Gateway:
             connection.abort("drain")
         if self._http is not None:
             await self._http.close()
-        # They run until here, because they abort peers that do not answer the close frame.
+        # Only now: until here they abort peers that do not answer the close frame.
         self.timeouts.stop()
         while self.sockets:  # an aborted connection calls ``on_closed`` in the next turn
             self._no_connections.clear()
@@ -245,7 +245,7 @@ class Gateway:
         self.pending[pending] = self.pending.pop(pending)
 
     def on_handshake_failed(self, pending: PendingConnection, reason: str, why: str) -> None:
-        """The client could not begin with TLS."""
+        """The TLS handshake failed."""
         self.on_refused(pending, reason)
         log.warning("TLS handshake with %s failed: %s", pending.peer, why)
 
@@ -292,7 +292,7 @@ class Gateway:
         if self.draining:
             return _unavailable("draining", "the service is shutting down; try again shortly")
         limit = self.capacity.connections
-        # The first condition comes first: no other connection ends for one that is refused.
+        # In this order: ``_make_room`` ends another connection, which it must not do for one that is refused anyway.
         if len(self.connections) >= limit or (self.files > limit and not self._make_room(pending)):
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None

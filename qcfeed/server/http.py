@@ -90,6 +90,6 @@ def _checked(checks: RequestChecks) -> Any:
 
 
 async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
-    """Disable keep-alive: the next request on the connection may be an upgrade, for the gateway."""
+    """Disable keep-alive: the next request could be an upgrade, which only the gateway can answer."""
     response.force_close()
     response.headers["Connection"] = "close"  # aiohttp has already prepared the headers

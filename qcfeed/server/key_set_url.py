@@ -22,7 +22,7 @@ TIMEOUT = 10.0
 REFRESH = 300.0
 """Seconds between two fetches while every token's key is known, and the longest pause after a failure."""
 MIN_PAUSE = 5.0
-"""Seconds between two fetches at least: strangers can send tokens with any key's number."""
+"""Seconds between two fetches at least: anybody can send a token with an unknown key ID, which causes one."""
 
 
 class KeySetUrl:
@@ -41,9 +41,9 @@ class KeySetUrl:
         _check(url)
 
     def request(self) -> bool:
-        """A token names a key that is not in the set. Whether the set may have it soon.
+        """A token names a key that is not in the set; returns whether a new fetch may find it.
 
-        False within MIN_PAUSE seconds of a fetch that succeeded: then the set is as new as it gets.
+        False within MIN_PAUSE seconds of a fetch that succeeded: the set is up to date then.
         """
         recent = (
             self._fetched_at is not None
@@ -58,7 +58,7 @@ class KeySetUrl:
         while True:
             self._wanted.clear()
             await self._fetch()
-            # A failure is retried soon, then more and more seldom.
+            # Retries after failures: first soon, then with exponential backoff.
             pause = (
                 min(REFRESH, MIN_PAUSE * 2 ** min(self._failures, 10)) if self.problem else REFRESH
             )
@@ -72,7 +72,7 @@ class KeySetUrl:
     async def _fetch(self) -> None:
         try:
             raw = await self._download()
-            # Some milliseconds for a hundred keys: not in the loop.
+            # In a thread: a hundred keys take some milliseconds.
             keys, left_out = await asyncio.to_thread(from_key_set, raw)
         except (QcfeedError, aiohttp.ClientError, OSError, ValueError) as error:
             why = "no answer in time" if isinstance(error, TimeoutError) else clipped(str(error))

@@ -62,7 +62,7 @@ def _feed_logs(parts: ServiceParts, connections: list[WebSocketConnection]) -> S
 
 
 def _unsent(stalled: list[WebSocketConnection], sizes: ObjectSizes) -> Store:
-    """What was written to connections and the kernel has not accepted: in the process, not in the kernel."""
+    """Bytes written to connections that the kernel has not accepted yet, so they are in the process."""
     buffers = [(each, each.transport.unsent_buffer) for each in stalled]
     found = [(sizes.of(buffer), each) for each, buffer in buffers if buffer is not None]
     most = max(found, key=lambda pair: pair[0], default=None)

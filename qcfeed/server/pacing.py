@@ -1,4 +1,4 @@
-"""How fast an upstream may publish that could publish at any rate (``rate=max``): as fast as its consumers read."""
+"""Slows an upstream that could publish at any rate (``rate=max``) to the rate at which its consumers read."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ class UpstreamPacing:
         """Wait until the consumers have accepted what was published; stalled ones are not waited for."""
         while not self._consumers_are_ready():
             self._ready = self._loop.create_future()
-            # The timeout is for consumers that stall meanwhile: nothing reports when one has
-            # stalled long enough.
+            # The timeout is for consumers that stall meanwhile: nothing calls ``wake`` when STALL_GRACE is over.
             await asyncio.wait([self._ready], timeout=STALL_GRACE)
         self._ready = None
         # At least one turn of the loop, in which the published quotes are flushed.
@@ -49,7 +48,7 @@ class UpstreamPacing:
             for subscriber in self._lifecycle.subscribers
             if (since := subscriber.consumer.stalled_since) is None or now - since < STALL_GRACE
         ]
-        # Kept for ``caught_up``, so that a consumer that was not waited for wakes nobody.
+        # Kept for ``caught_up``: only a consumer that the upstream waits for wakes it.
         self._awaited_consumers = {each.consumer for each in reading if each.cursor < near}
         return bool(reading) and not self._awaited_consumers
 

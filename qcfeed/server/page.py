@@ -1,4 +1,4 @@
-"""Serves the status page: its files, and its content to those who may see it."""
+"""Serves the status page: its files to everybody, its content to authorized clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS = {
 }
 
 HEADERS = {
-    # Scripts and styles of this port alone, none inline, no frame, no form, and no text as markup.
+    # Only scripts and styles from this port; none inline, no frames, no forms, no text parsed as markup.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'",
@@ -90,7 +90,7 @@ class StatusPageRoutes:
         return _json(*refused(error))
 
     def _is_local(self, request: web.Request) -> bool:
-        """Whether a program of this machine sent it, not a proxy in another's name."""
+        """Whether a program of this machine sent it for itself, and not as a proxy for another machine."""
         headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
         seen = self._checks.locate((request.remote or "", 0), headers)
         if isinstance(seen, Refusal) or not is_loopback(seen.host):

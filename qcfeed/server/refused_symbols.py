@@ -12,7 +12,7 @@ from qcfeed.model.messages import Error, RefusedSymbol
 LISTED = 20
 """Refused symbols that an error lists."""
 _NAME = 32
-"""Characters of a name that are told."""
+"""Characters of a name that an error repeats."""
 
 
 class RefusedSymbols:

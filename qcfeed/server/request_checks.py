@@ -24,7 +24,7 @@ class RequestChecks:
         self._origins = browser_origin.parse_list(config.allow_origin)
         self._hosts = browser_origin.parse_list(config.allow_host)
         self._allowed_host: bytes | None = None
-        """The Host that was allowed last: mostly the next one is the same."""
+        """The Host that was allowed last; the next request usually has the same."""
 
     def bind(self, host: str) -> None:
         """The port is bound to this address."""
@@ -43,7 +43,7 @@ class RequestChecks:
         )
 
     def check(self, headers: Mapping[bytes, bytes], seen: Origin) -> Refusal | None:
-        """Check Host and Origin. ``seen``: what trusted proxies tell about the request."""
+        """Check Host and Origin. ``seen``: what trusted proxies report about the request."""
         given = headers.get(b"host", b"")
         if given != self._allowed_host and (refusal := self._check_host(given)):
             return refusal

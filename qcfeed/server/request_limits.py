@@ -21,14 +21,14 @@ from qcfeed.ws.connection import WebSocketConnection
 TIME_SHARE, TIME_BURST = 0.2, 0.02
 """The share of the loop's time that all requests together may take, and the seconds at once.
 
-The rest is for quotes. Requests above it wait unread, and no client is told: it need not be at fault.
+The rest is for quotes. Requests above it wait unread, without an error: the client need not be at fault.
 """
 LEAST_WAIT = 0.01
-"""Seconds that a request waits at least, so that thousands of waiting ones take no time themselves."""
+"""Seconds that a request waits at least, so that the timers of thousands of waiting requests cost little."""
 CLOSE_WITHIN = 2.0
 """Seconds that a connection has to answer the close frame for too many requests."""
 
-Asked = ParamSpec("Asked")
+Params = ParamSpec("Params")
 
 
 class RequestLimits:
@@ -44,7 +44,7 @@ class RequestLimits:
         """The seconds that requests may take."""
 
     def timed(
-        self, answer: Callable[Asked, object], *request: Asked.args, **no: Asked.kwargs
+        self, answer: Callable[Params, object], *request: Params.args, **no: Params.kwargs
     ) -> None:
         """Answer a request, and charge the processor time that it takes."""
         since = time.thread_time()

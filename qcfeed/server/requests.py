@@ -43,7 +43,7 @@ class Requests:
             request = decode_request(text)
         except JSON_ERRORS as problem:
             if not self._host.sessions.refuse_request(connection):
-                connection.send(Error("bad_request", f"not a request: {problem}"))
+                connection.send(Error("bad_request", f"invalid request: {problem}"))
             return
         if request.symbols:
             self._limits.charge(connection, len(request.symbols) / SYMBOLS_PER_REQUEST)
@@ -95,7 +95,7 @@ class Requests:
         connection.catch_up()
 
     def _confirm(self, connection: WebSocketConnection, refused: RefusedSymbols) -> None:
-        """Tell which symbols were refused, and which the connection has now."""
+        """Report which symbols were refused, and which the connection has now."""
         if refused.error is not None:
             for code, count in refused.counts.items():
                 self._host.count_refusal(code, count)

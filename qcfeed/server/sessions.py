@@ -1,4 +1,4 @@
-"""Authentication of connections: at the upgrade, by a message, and while they last."""
+"""Authenticates connections: at the upgrade, by a message, and again when keys change or expire."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("qcfeed.access")
 
 
 class Sessions:
-    """Authenticates the connections of ``host``; without an ``authenticator``, nobody needs to.
+    """Authenticates the connections of ``host``; without an ``authenticator``, all are accepted.
 
     ``demanded``: whether a client must present a token; if not, one that is presented must be right.
     """
@@ -82,7 +82,9 @@ class Sessions:
             self._refuse(connection, denied)
             return
         if known is not None and (known.name, known.method) != (identity.name, identity.method):
-            message = "a connection keeps its name; open another connection for another one"
+            message = (
+                "a connection cannot change to another key or name; open another connection for it"
+            )
             connection.send(Error("identity_changed", message))
             return
         if known is None and (excess := self._host.clients.identify(connection, identity.name)):
@@ -95,10 +97,14 @@ class Sessions:
         self._drop_forbidden(connection, session)
 
     def refuse_request(self, connection: WebSocketConnection) -> bool:
-        """Close ``connection`` if it must authenticate before any other request; whether it had to."""
+        """Close ``connection`` if it has to authenticate before other requests; returns whether it was closed."""
         if connection.session is None or connection.session.identity is not None:
             return False
-        self._end(connection, DenialReason.MISSING, "authenticate first")
+        self._end(
+            connection,
+            DenialReason.MISSING,
+            'authenticate first: send {"action": "authenticate", "token": ...}',
+        )
         return True
 
     def forbids(self, connection: WebSocketConnection, symbol: Symbol) -> Error | None:
@@ -106,7 +112,9 @@ class Sessions:
         session = connection.session
         if session is None or session.allows(symbol):
             return None
-        if self._authenticator is not None:  # without a line each: a request may name a thousand
+        if (
+            self._authenticator is not None
+        ):  # counted, not logged: a request may name a thousand symbols
             self._authenticator.refused[DenialReason.SYMBOL] += 1
         return Error("forbidden", _not_allowed(symbol, session.identity).message, symbol)
 
@@ -174,7 +182,7 @@ class Sessions:
         connection.close(CloseCode.UNAUTHENTICATED, message)
 
     def _excess(self, connection: PendingConnection | WebSocketConnection) -> Excess | None:
-        """The limit of wrong tokens, if the client has reached it: then the next one is not looked at."""
+        """The limit of wrong tokens, if the client has reached it; its next token is then not even checked."""
         now = self._host.now()
         return next(
             filter(None, (each.check_authentication(now) for each in connection.clients)), None
@@ -198,7 +206,7 @@ class Sessions:
 _NOT_WRONG = frozenset(
     (DenialReason.MISSING, DenialReason.TIMEOUT, DenialReason.SYMBOL, DenialReason.UNAVAILABLE)
 )
-"""Reasons that are no attempt with a wrong key or token."""
+"""Reasons for which the client is not charged: it presented no wrong key or token."""
 
 
 def _not_allowed(symbol: Symbol, identity: Identity | None) -> Denied:
@@ -232,7 +240,7 @@ def refusal_of(denied: Denied) -> Refusal:
 
 
 def _quotable(text: str) -> str:
-    """``text`` with the characters alone that an error_description may have."""
+    """``text`` without characters that an error_description may not have (RFC 6750 section 3)."""
     return "".join(
         each if " " <= each <= "~" and each not in '"\\' else "'" if each == '"' else "?"
         for each in text

@@ -12,6 +12,7 @@ from qcfeed.ws.connection import ConnectionState, WebSocketConnection
 from qcfeed.ws.pending import PendingConnection
 
 _BUCKETS = 8
+"""Parts into which the connections are divided; each sweep checks one."""
 MAX_DUE_PER_TURN = 16
 """Connections a sweep closes or pings per turn of the loop: about a millisecond, with their closing."""
 
@@ -62,7 +63,7 @@ class Timeouts:
     def _sweep(self) -> None:
         """Check one bucket; each connection is checked four times within its shortest timeout.
 
-        Thousands may be due at once, for example after a kick that nobody answers. Only
+        Thousands may be due at once, for example when none answers the close frame of `subscribers kick`. Only
         MAX_DUE_PER_TURN are closed per turn of the loop; the next turn continues with the rest.
         """
         now = self._loop.time()
@@ -97,6 +98,7 @@ class Timeouts:
         elif connection.session is not None and self._check_session(connection):
             due = True
         elif connection.stalled_since is not None:
+            # Before the pong: a ping waits behind unread quotes, so only progress shows that the peer is there.
             connection.check_progress(now)
             if due := now - connection.progress_at >= patience:
                 connection.abort(str(int(CloseCode.TOO_SLOW)))

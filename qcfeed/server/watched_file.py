@@ -1,4 +1,4 @@
-"""A file that is read again when it changes. A change that cannot be read leaves what was read before."""
+"""A file that is read again when it changes. If the new content is invalid, the old content stays in use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class WatchedFile:
     """Reads ``path``. ``parse`` turns its content into a call that puts it into use, or raises ConfigError.
 
     ``parse`` runs in a thread when the file has changed, because a large file takes time, and one on another
-    machine may take forever; the call is made in the loop. ``named_by``: the option that names the file. ``private``: whether this content must not be readable
-    for everybody.
+    machine may take forever; the call is made in the loop. ``named_by``: the option that names the file.
+    ``private``: whether this content must not be readable for everybody.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WatchedFile:
         return use
 
     def _changes(self) -> Use | None:
-        """What the file has become, in a thread; None if it has not changed. Raises ConfigError."""
+        """The call that puts the new content into use; None if nothing has changed. Runs in a thread. Raises ConfigError."""
         return self._parsed() if self._look() != self._signature else None
 
     async def reload(self) -> None:
@@ -70,7 +70,7 @@ class WatchedFile:
             use = await asyncio.to_thread(self._changes)
         except ConfigError as error:
             hint = f"; {error.hint}" if error.hint else ""
-            log.error("%s%s: what was read before stays in use", error.message, hint)  # noqa: TRY400
+            log.error("%s%s; the content read before stays in use", error.message, hint)  # noqa: TRY400
             return
         if use is not None:
             use()
@@ -91,7 +91,7 @@ class WatchedFile:
         try:
             content, mode = files.read_trusted(self._path, self._limit)
         except OSError as error:
-            raise ConfigError(f"cannot use it: {error.strerror}") from error
+            raise ConfigError(f"cannot read it: {error.strerror}") from error
         if mode & stat.S_IROTH and self._private(content):
             raise ConfigError(
                 f"every user on this machine can read it (mode {mode:o})",

@@ -39,9 +39,8 @@ class Deflater:
     def pack(self, data: bytes) -> bytes:
         """Compress each text message in ``data`` (whole frames) where that makes it smaller."""
         before, packed = self._latest
-        if (
-            data is before
-        ):  # QuoteLog.read returns the same object to all subscribers at the same cursor
+        # QuoteLog.read returns the same object to all subscribers at the same cursor.
+        if data is before:
             return packed
         packed = b"".join(self._frame(each) for each in frames.split(data))
         self._latest = data, packed
@@ -53,8 +52,7 @@ class Deflater:
         packed = self._packed.get(whole)
         if packed is None:
             if len(self._packed) >= REMEMBERED:
-                # Cheaper than evicting one by one; a slow consumer's quotes are compressed once
-                # more.
+                # Cheaper than evicting one by one; a slow consumer's quotes are compressed again.
                 self._packed.clear()
             packed = self._packed[whole] = min(_deflate(whole), whole, key=len)
             self.compressed += 1

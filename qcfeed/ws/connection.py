@@ -221,6 +221,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._host.on_caught_up(self)
 
     def eof_received(self) -> None:
+        # Returns None, so the transport closes our half too: a peer that sends FIN without a close frame has left.
         if self.state is ConnectionState.OPEN:
             self._begin_close("eof")
 
@@ -229,8 +230,7 @@ class WebSocketConnection(asyncio.Protocol):
             # TCP_USER_TIMEOUT is the stall timeout too, so the kernel may drop a stalled peer first.
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._begin_close(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
-        # The current batch may still write to this connection; ``len`` claims that everything was
-        # sent.
+        # The batch that is being sent may still push to this connection; ``len`` claims that everything was sent.
         self.write, self.push = _discard, len
         if self._held_input is not None:
             self._held_input.cancel()
@@ -243,8 +243,8 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(event, CloseFrame):
             self._receive_close(event.code)
         elif self.state is not ConnectionState.OPEN:
-            # After our close frame only the peer's close frame counts, but a broken stream has
-            # none.
+            # After our close frame only the peer's close frame matters, and a broken stream cannot
+            # deliver one.
             self._ignore_input |= isinstance(event, Violation) and event.final
         elif isinstance(event, (PongFrame, Fragment)):
             self._host.on_frame(self)
@@ -285,7 +285,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def identity(self) -> Identity | None:
-        """Who the client is, by the name of its key or token; None if it has not authenticated, or nobody does."""
+        """The authenticated client; None before it authenticates, and in a service without authentication."""
         return None if self.session is None else self.session.identity
 
     @property
@@ -298,7 +298,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def client(self) -> str:
-        """The client of its address (client_address.py)."""
+        """The client that its address stands for in the limits per client (client_address.py)."""
         return self.clients[0].name if self.clients else ""
 
     @property

@@ -14,7 +14,7 @@ MAX_TOKEN = 8_192
 def token_of(head: Head) -> str | None:
     """The token that ``head`` presents; None if it presents none. Raises Denied if it presents several.
 
-    Another scheme than Bearer counts as none: proxies with a password of their own pass theirs on.
+    A scheme other than Bearer counts as no token: a proxy with a password of its own may pass that on.
     """
     scheme, _, value = head.headers.get(b"authorization", b"").partition(b" ")
     found = [value.strip(b" ").decode("latin-1")] if scheme.lower() == b"bearer" else []

@@ -19,6 +19,8 @@ _AGREED = "server_no_context_takeover; client_no_context_takeover"
 _FLAGS = {"server_no_context_takeover", "client_no_context_takeover"}
 _WINDOWS = {"server_max_window_bits", "client_max_window_bits"}
 _TAIL = b"\x00\x00\xff\xff"
+"""Senders leave this out at the end of each message; it is added back (RFC 7692 section 7.2.2)."""
+# The reserved bits that a frame may set: RSV1 marks a compressed message.
 _RSV = {False: RsvBits(False, False, False), True: RsvBits(True, False, False)}
 
 

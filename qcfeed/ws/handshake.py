@@ -22,6 +22,7 @@ from qcfeed.ws.request_head import QUOTES, STREAM, Head
 SUBPROTOCOL = b"qcfeed.v1.json"
 """The subprotocol of this service: the messages of docs/reference/protocol.md as JSON texts."""
 _MAX_PATH = 1024
+"""Bytes of a path. The longest valid one, with every character of the symbol percent-encoded, has 56."""
 
 
 class Accepted(NamedTuple):
@@ -38,7 +39,7 @@ class Accepted(NamedTuple):
 
     @property
     def identity(self) -> Identity | None:
-        """Who the client is; None if it has not authenticated (yet), or nobody does."""
+        """The authenticated client; None before it authenticates, and in a service without authentication."""
         return None if self.session is None else self.session.identity
 
 
@@ -95,13 +96,13 @@ DEFAULT_OPTIONS = QueryOptions()
 def parse_query(query: bytes) -> QueryOptions | Refusal:
     """Parse ``slow=drop-oldest&compress=1``. Unknown names are ignored; invalid values are refused."""
     try:
-        asked = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
+        given = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
     except ValueError:
         return _invalid_option("the query is not ASCII")
-    slow = asked.get("slow")
+    slow = given.get("slow")
     if slow is not None and slow not in tuple(SlowConsumerPolicy):
         return _invalid_option(f"slow={slow[:32]} is not one of {', '.join(SlowConsumerPolicy)}")
-    compress = asked.get("compress", "0")
+    compress = given.get("compress", "0")
     if compress not in ("0", "1"):
         return _invalid_option(f"compress={compress[:32]} must be 0 or 1")
     return QueryOptions(None if slow is None else SlowConsumerPolicy(slow), compress == "1")
@@ -146,19 +147,20 @@ def _is_single(value: bytes | None) -> bool:
 
 
 def _has_body(headers: dict[bytes, bytes]) -> bool:
-    """Whether a body follows. A length of 0, which some proxies add, says that none does."""
+    """Whether a body follows. Some proxies add a Content-Length of 0, which means that none does."""
     if b"transfer-encoding" in headers:
         return True
     return headers.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _lists_token(headers: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
-    """Whether the header lists ``token``, in whatever case."""
+    """Whether the header lists ``token``; case is ignored (RFC 6455 section 4.2.1)."""
     return _lists(headers.get(name, b"").lower(), token)
 
 
 def _lists(value: bytes, token: bytes) -> bool:
-    """Whether a list contains ``token``, which mostly is the whole value."""
+    """Whether the list ``value`` contains ``token``."""
+    # Nearly always it is the whole value, so the list is rarely split.
     return value == token or token in map(bytes.strip, value.split(b","))
 
 

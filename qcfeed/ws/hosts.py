@@ -1,4 +1,4 @@
-"""What connections ask of their host, which owns them and makes their decisions; in the service, the gateway."""
+"""Interfaces of the host that owns connections and makes their decisions; in the service, the gateway."""
 
 from __future__ import annotations
 

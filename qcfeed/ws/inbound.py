@@ -51,6 +51,7 @@ InboundEvent: TypeAlias = TextMessage | PingFrame | PongFrame | Fragment | Close
 _PONG = PongFrame()
 _FRAGMENT = Fragment()
 _USUAL = (CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY)
+"""Close codes that are valid for sure; the parser judges all others (RFC 6455 section 7.4)."""
 
 
 def parse_bare_frame(data: bytes) -> PongFrame | CloseFrame | None:

@@ -58,9 +58,9 @@ class PendingConnection(asyncio.Protocol):
         self._reader = HeadReader()
         self._refused = False
         self.clients: tuple[ClientUsage, ...] = ()
-        """The clients that it counts towards: its address, then its API key; empty while not known."""
+        """The clients that it counts towards: its address, then its API key; empty until they are known."""
         self.verdict: Refusal | None = None
-        """The answer to whatever the client sends, if it is clear already."""
+        """The refusal that the client gets whatever it sends; None if its request decides."""
         self.serial = serial
         self.address = address
         """The client's address: that of the peer, or the one that a trusted proxy names."""
@@ -84,7 +84,7 @@ class PendingConnection(asyncio.Protocol):
             return False
         if self._host.now() - accepted_at < SILENT_AFTER:
             return False
-        # In a burst it is us who have not read yet.
+        # In a burst the request may have arrived, and wait for us to read it.
         return not kernel_buffers.receive_queue(self.transport.get_extra_info("socket"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,11 +106,11 @@ class PendingConnection(asyncio.Protocol):
             self._serve_http(head)
 
     def handshake_completed(self) -> None:
-        """The client has proved that it is there: its request has as much time as the handshake had."""
+        """Start the timeout of the request: the handshake has shown that the client is there."""
         self._host.postpone(self, self._host.now() + HEAD_TIMEOUT)
 
     def handshake_failed(self, failure: HandshakeFailure, why: str) -> bytes | None:
-        """The client did not get as far as TLS. Returns an answer in plain text, or None."""
+        """The TLS handshake failed. Returns an answer in plain text, or None."""
         self._refused = True
         self._reader.close()
         self.deadline = self._host.now() + HEAD_TIMEOUT
@@ -126,7 +126,7 @@ class PendingConnection(asyncio.Protocol):
         if isinstance(decision, Refusal):
             self.refuse(decision)
             return
-        # Registered before ``_finish`` removes the pending one, or a drain could find no socket in between.
+        # Registered before ``_finish`` removes the pending one: otherwise a drain could count no socket in between.
         connection = self._host.accept_upgrade(self, decision)
         self._finish()
         self.transport.set_protocol(connection)
@@ -163,7 +163,7 @@ class PendingConnection(asyncio.Protocol):
         self._host.on_refused(self, refusal.code)
 
     def expire(self) -> None:
-        """The deadline has passed: end the connection, unless it waits for us."""
+        """The deadline has passed: end the connection, unless its handshake waits in our queue."""
         if self.transport.queued:
             self._host.postpone(self, self._host.now() + HEAD_TIMEOUT)
         else:

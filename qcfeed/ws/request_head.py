@@ -79,7 +79,9 @@ class HeadReader:
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            if self.head is None:  # an error behind a complete head is not ours to report
+            if (
+                self.head is None
+            ):  # an error behind a complete head is for the next parser to report
                 return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
         # Only the head is limited here: a first frame in the same segment does not count.
         if len(self.data) > MAX_HEAD and self._size() > MAX_HEAD:

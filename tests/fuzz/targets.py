@@ -65,7 +65,7 @@ def frames(raw: bytes) -> None:
     for piece in pieces(raw):
         inbound.parse_bare_frame(piece)
         for event in reader.feed(piece):
-            assert not isinstance(event, inbound.Text) or len(event.text) <= MAX_MESSAGE
+            assert not isinstance(event, inbound.TextMessage) or len(event.text) <= MAX_MESSAGE
             if isinstance(event, inbound.Violation) and event.final:
                 return
 

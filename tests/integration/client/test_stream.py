@@ -13,7 +13,7 @@ from aiohttp import web
 from qcfeed.client import stream as streams
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap
-from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
+from qcfeed.client.stream import Connected, Disconnected, Received, StreamEvent, stream
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError, UsageError
 from qcfeed.model import messages
 from qcfeed.model.messages import Error, GoingAway, Subscribed
@@ -26,9 +26,9 @@ AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
 
 async def take(
     server: ScriptedServer, count: int, symbols: Sequence[Symbol] = (AAPL,)
-) -> list[Event]:
+) -> list[StreamEvent]:
     """The first ``count`` events, without waiting between attempts."""
-    taken: list[Event] = []
+    taken: list[StreamEvent] = []
     async with (
         asyncio.timeout(PATIENCE),
         aclosing(stream(server.endpoint, symbols, draw=lambda: 0.0)) as events,
@@ -40,7 +40,7 @@ async def take(
     return taken
 
 
-def kinds(events: Sequence[Event]) -> list[str]:
+def kinds(events: Sequence[StreamEvent]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 

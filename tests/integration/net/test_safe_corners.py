@@ -16,7 +16,7 @@ import pytest
 
 from qcfeed.net import event_loop as selectors_of_ours
 from qcfeed.net import listen
-from qcfeed.net.acceptor import Acceptor, Address, raw_accept
+from qcfeed.net.acceptor import Acceptor, SocketAddress, raw_accept
 from qcfeed.net.event_loop import PreciseSelector
 from qcfeed.net.transport import Transport
 from tests.support.running_service import until
@@ -139,9 +139,9 @@ async def test_connections_are_accepted_without_the_private_method() -> None:
         def data_received(self, data: bytes) -> None:
             self.transport.close(data)
 
-    addresses: list[Address] = []
+    addresses: list[SocketAddress] = []
 
-    def make(address: Address) -> Echo:
+    def make(address: SocketAddress) -> Echo:
         addresses.append(address)
         return Echo()
 

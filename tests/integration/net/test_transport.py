@@ -12,7 +12,7 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 
 from qcfeed.net import listen
-from qcfeed.net.acceptor import Acceptor, Address
+from qcfeed.net.acceptor import Acceptor, SocketAddress
 from qcfeed.net.poller import Poller
 from qcfeed.net.transport import Transport
 from tests.support.running_service import until
@@ -67,7 +67,7 @@ async def connected(kind: type[Keeping] = Keeping) -> AsyncIterator[tuple[Keepin
     """A protocol on an accepted connection, and the peer's blocking socket."""
     made: list[Keeping] = []
 
-    def make(_address: Address) -> Keeping:
+    def make(_address: SocketAddress) -> Keeping:
         made.append(kind())
         return made[-1]
 
@@ -247,7 +247,7 @@ async def test_without_free_descriptors_the_acceptor_pauses_and_retries(
     monkeypatch.setattr("qcfeed.net.acceptor.RETRY_DELAY", 0.01)
     made: list[Keeping] = []
 
-    def make(_address: Address) -> Keeping:
+    def make(_address: SocketAddress) -> Keeping:
         made.append(Keeping())
         return made[-1]
 
@@ -270,7 +270,7 @@ async def test_the_longer_a_turn_the_more_connections_are_accepted(
     monkeypatch.setattr("qcfeed.net.acceptor.MAX_ACCEPTS", 4)
     now, made = [0.0], list[Keeping]()
 
-    def make(_address: Address) -> Keeping:
+    def make(_address: SocketAddress) -> Keeping:
         now[0] += 0.01
         made.append(Keeping())
         return made[-1]

@@ -65,8 +65,8 @@ async def test_what_is_no_request_is_answered_with_what_is_wrong_and_the_connect
     peer.say("ping")
     error, pong = answers(peer)
     assert (error["type"], error["code"]) == ("error", "bad_request")
-    assert error["message"].startswith("not a request: ")
-    assert len(error["message"]) > len("not a request: ")
+    assert error["message"].startswith("invalid request: ")
+    assert len(error["message"]) > len("invalid request: ")
     assert pong == {"type": "pong"}
 
 
