@@ -21,7 +21,7 @@ def now() -> str:
 
 
 def unix(text: str) -> float:
-    """The Unix time of a text. Raises ValueError for one that is no time."""
+    """The Unix time of a text. Raises ValueError if it is not a time."""
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -130,7 +130,7 @@ def _earlier(instance: str, loop: asyncio.AbstractEventLoop) -> Attached | None:
 
 def _refuse_twice(instance: str, *, strict: bool) -> None:
     message = f"this loop is attached as {instance} already"
-    hint = "close() the handle first, to attach it anew with other options"
+    hint = "close() the handle first, to attach the loop again with other options"
     if strict:
         raise InstanceTakenError(message, hint=hint)
     log.warning("attach: %s; the existing handle is returned; %s", message, hint)

@@ -53,7 +53,7 @@ _IAC = b"\xff"
 MAX_SESSIONS = 16
 """Telnet sessions at the same time; each takes several descriptors."""
 _SHARE_OF_DESCRIPTORS = 16
-"""At most one session per so many descriptors that the process may open."""
+"""Descriptors that the process may open, per telnet session."""
 _SEND_TIMEOUT = 2.0
 """Seconds for which a telnet client that does not read may block the views."""
 _ACCEPT_RETRY = 1.0

@@ -183,7 +183,7 @@ def _of_subscribers(orphans: Sequence[Orphan]) -> bool:
 
 
 def _why(orphans: Sequence[Orphan], ran: tuple[int, int], row: Location | None) -> str:
-    """What the tasks do instead of ending, as far as it is known."""
+    """What the tasks are known to do instead of ending."""
     if ran[0] and _of_subscribers(orphans):
         return "they ignore failed sends"
     if ran[0]:

@@ -47,7 +47,7 @@ def is_main(task: AnyTask) -> bool:
 def cycles(waits_for: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The cycles among pairs of serials (waiting task, awaited task). None of their tasks can end.
 
-    Each cycle starts with its oldest task. Of cycles that share a task only one is returned.
+    Each cycle starts with its oldest task. If several cycles share a task, only one of them is returned.
     Cost: O(pairs).
     """
     ahead: dict[int, list[int]] = {}

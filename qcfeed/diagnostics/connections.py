@@ -115,7 +115,7 @@ def _end_below(protocol: Any) -> Any:
 
 
 def _describe(end: Any, distance: int) -> HeldConnection | None:
-    """None for a socket that is no connection: one that listens, or is not connected yet."""
+    """None for a socket that is not a connection: it listens, or is not connected yet."""
     if not issubclass(type(end), socket.socket):
         peer, state = _of_uvloop(end)
         return HeldConnection(number_of(end), peer, state, distance)

@@ -25,7 +25,7 @@ class Finding:
     ``serials``: some of the tasks, oldest first. ``recheck_s``: seconds after which to look again,
     for a suspected finding. ``count``: how many tasks, stalls or exceptions it is about;
     ``per_minute``: how fast ``count`` grows; ``since_s``: how long it has lasted so far.
-    Of stalls: ``worst_s`` is the longest, ``ago_s`` how long ago the last one ended, ``place`` the
+    For stalls: ``worst_s`` is the longest, ``ago_s`` how long ago the last one ended, ``place`` the
     ``file:line function`` that blocked the loop, ``source`` the text of that line. ``next``: commands
     to type, for whoever shows the finding to a person.
     """

@@ -1,7 +1,7 @@
 """Walks from named roots to the objects that they lead to, and adds up their sizes.
 
-Each object counts once, for the root that leads to it first. Of a long container some items are
-visited and stand for the others. An item that is also referred to from elsewhere then counts in
+Each object counts once, for the root that leads to it first. Only some items of a long
+container are visited, and stand for the others. An item that is also referred to from elsewhere then counts in
 proportion: an object in a list and in a dict counts half for each.
 
 It enumerates no heap: ``gc.get_objects()`` stops the loop for 30 to 50 ms at 500,000 objects. So what

@@ -53,7 +53,7 @@ class LockHolders(NamedTuple):
     live: int
 
     def of(self, lock: object) -> list[TaskRef]:
-        """The tasks that hold this lock, as far as they were found."""
+        """The tasks that were found to hold this lock."""
         return self.by_lock.get(id(lock), [])
 
 

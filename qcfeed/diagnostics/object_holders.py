@@ -71,7 +71,7 @@ class HolderPath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProgramView:
-    """What is known of the program at this moment, as far as describing objects and holders needs it.
+    """The state of the program at this moment that is needed to describe objects and their holders.
 
     ``ledger``: the one whose serials and locations are used; None for any. ``locks``: None if nobody has
     searched for the holders of locks. ``names`` (object_names.py) and ``referrers`` (referrers.py) are by

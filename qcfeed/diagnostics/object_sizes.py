@@ -1,7 +1,7 @@
 """Sizes of single objects, and what they refer to, without executing anything of the program.
 
 A size is that of ``sys.getsizeof``: the object itself, without what it refers to. A ``__sizeof__`` that
-is written in Python is not called. Of a large container only some items are looked at.
+is written in Python is not called. Only some items of a large container are examined.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MethodDescriptorType
 from typing import Any, NamedTuple
 
 MAX_ITEMS = 256
-"""Items of a container that are all looked at; of a longer one, SAMPLED."""
+"""A container with at most this many items is examined whole; SAMPLED items of a longer one are."""
 SAMPLED = 64
 
 _HAS_GC = 1 << 14
@@ -40,7 +40,7 @@ class ObjectSizes:
         self._sizers: dict[type, Sizer] = {}
 
     def of(self, thing: Any) -> int:
-        """The size of the object itself, in bytes; of an ``mmap``, that of the memory it maps."""
+        """The size of the object itself, in bytes; for an ``mmap``, that of the memory it maps."""
         kind = type(thing)
         sizer = self._sizers.get(kind)
         if sizer is None:

@@ -1,7 +1,7 @@
 """Rules that turn observations into findings with evidence; one function per rule. Pure.
 
-The rules do not guess. Of futures that will never complete, only those are reported that no other
-object refers to (abandoned.py): one in a forgotten dict looks like one that will complete tomorrow.
+The rules do not guess. A future that will never complete is reported only if no other object refers to it
+(abandoned.py): one in a forgotten dict looks like one that will complete tomorrow.
 An unretrieved exception is known only once the garbage collector has freed its task.
 """
 

@@ -139,7 +139,7 @@ class DiagnosticsSampler:
         )
 
     def _untracked_tasks(self, now: float) -> UntrackedTasks:
-        """Untracked tasks at each snapshot. The last count is taken anew, because tasks may have ended or
+        """Untracked tasks at each snapshot. The last one is counted again, because tasks may have ended or
         appeared since."""
         counts = list(self._untracked)
         if not counts:

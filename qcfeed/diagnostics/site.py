@@ -132,7 +132,7 @@ class Site:
     def location(self) -> str:
         """``path:line``, with the path relative to the directory it was imported from. Looked up once.
 
-        Of a line of a library, with the nearest line of the application that called it:
+        For a line of a library, also the nearest line of the application that called it:
         ``ccxt/future.py:20 < bot.py:88``.
         """
         if self._location is None:

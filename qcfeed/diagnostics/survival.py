@@ -34,7 +34,7 @@ the rate at which the old ones were created."""
 KNOWN_ENDS = 20
 """From this many ends before the age on, it is known how long a sound task of the group takes."""
 MAX_TRACKED = 4_096
-"""Tasks of a group that are followed. Of more, every second, fourth, ... is, by serial number."""
+"""Tasks of a group that are followed. In a larger group only every second, fourth, ... is, by serial."""
 MAX_ENDS = 2_000
 """Ends of followed tasks that are remembered for a group."""
 

@@ -19,7 +19,7 @@ class Trend(NamedTuple):
 
     @property
     def growth(self) -> int:
-        """From the first part's low to the last's. Of a steady climb over N parts it shows N - 1."""
+        """From the first part's low to the last's: (N - 1)/N of a steady climb over N parts."""
         return self.lows[-1] - self.lows[0]
 
     @property

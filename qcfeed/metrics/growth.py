@@ -125,7 +125,7 @@ def restarts(points: Sequence[Point]) -> list[float]:
 
 
 def since_restart(points: Sequence[Point]) -> Sequence[Point]:
-    """The points since the last restart. The fall of memory and tasks at a restart is no decrease."""
+    """The points since the last restart. At a restart memory and tasks fall, which is not a decrease."""
     begun = restarts(points)
     return [point for point in points if point.at >= begun[-1]] if begun else points
 

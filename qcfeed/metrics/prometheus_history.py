@@ -195,7 +195,7 @@ def _listed(
 def _points(
     server: Prometheus, target: PrometheusTarget, end: float, since: float
 ) -> tuple[list[Point], float | None]:
-    """Points every STEP. Of a longer time, only its last hour has such points; before it the step is larger."""
+    """Points every STEP. If the time is long, the step is larger except in its last hour."""
     step = max(STEP, math.ceil(since / POINTS))
     parts = (
         [(since, 0.0, STEP)] if step == STEP else [(since, HOUR, step), (HOUR - STEP, 0.0, STEP)]

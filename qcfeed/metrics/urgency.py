@@ -53,7 +53,7 @@ def accelerating(found: Sequence[GrowthWindow]) -> bool:
 
 
 def reaching_limit(found: Sequence[GrowthWindow], within: float) -> GrowthWindow | None:
-    """The window with a good fit that reaches the limit first, if within so many seconds; else None."""
+    """The window with a good fit that reaches the limit first; None if that takes more than ``within`` seconds."""
     fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= GOOD_FIT]
     first = worst(fitting)
     return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None

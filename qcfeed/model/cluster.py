@@ -41,19 +41,19 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     quotes_skipped: int = 0
     """Quotes replaced by a newer one because the gateway was behind."""
     symbols_wanted: int = 0
-    """Of a gateway: symbols it subscribes to; of an owner: symbols that gateways want."""
+    """For a gateway: symbols it subscribes to; for an owner: symbols that gateways want."""
     subscriptions_unread: int = 0
-    """Of a gateway: subscriptions on NATS that have outlived their feed."""
+    """For a gateway: subscriptions on NATS that have outlived their feed."""
     owners: list[Owner] = []
-    """Of a gateway: the owner of each share."""
+    """For a gateway: the owner of each share."""
     shares_without_owner: int = 0
-    """Of a connected gateway: shares whose owner it does not hear; 1 if it has heard of none."""
+    """For a connected gateway: shares whose owner it does not hear; 1 if it has heard of none."""
     symbol_share: str | None = None
-    """Of a feeder: its share of the symbols, for example ``2/4``."""
+    """For a feeder: its share of the symbols, for example ``2/4``."""
     owner: str | None = None
-    """Of a feeder: the owner of its share, as last seen."""
+    """For a feeder: the owner of its share, as last seen."""
     lease_epoch: int | None = None
-    """Of the owner: its epoch; null for a feeder that is not the owner."""
+    """For the owner: its epoch; null for a feeder that is not the owner."""
     lease_left_s: float = 0.0
     renewals_missed: int = 0
     quotes_fenced: int = 0
@@ -100,13 +100,13 @@ class ClusterView(Answer, kw_only=True, tag="qcfeed.cluster.view/1"):
     name: str = ""
     symbol_share: str | None = None
     lease_epoch: int | None = None
-    """Of the owner: its epoch; null for a feeder that is not the owner."""
+    """For the owner: its epoch; null for a feeder that is not the owner."""
     lease: LeaseSeen | None = None
-    """Of a feeder: the lease of another feeder on its share."""
+    """For a feeder: the lease of another feeder on its share."""
     nats_subscriptions: list[SubscriptionSeen] = msgspec.field(default_factory=list)
-    """Of a gateway: its subscriptions on NATS."""
+    """For a gateway: its subscriptions on NATS."""
     unlisted_symbols: list[str] = msgspec.field(default_factory=list)
-    """Of an owner: symbols that no gateway asks for, and that something on NATS is subscribed to."""
+    """For an owner: symbols that no gateway asks for, and that something on NATS is subscribed to."""
 
 
 class ClusterReapRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -138,7 +138,7 @@ class ServiceStatus(Answer, kw_only=True, tag="qcfeed.status/2"):
     saved_evidence: SavedEvidence | None = None
     """The latest bundle that the service saved by itself, also before its last start; null if there is none."""
     cluster: ClusterStatus | None = None
-    """Of a gateway or feeder: its side of the cluster."""
+    """For a gateway or feeder: its side of the cluster."""
 
 
 class ProgramStatus(Answer, kw_only=True, tag="qcfeed.process/2"):

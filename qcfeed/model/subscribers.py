@@ -17,7 +17,7 @@ class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     """``slow``: only subscribers that are behind or missed quotes within the last minute.
 
     ``symbol``: only subscribers of this symbol. ``unanswered_s``: only those that have not answered a ping
-    for so many seconds. ``ids``: only these, separated by commas.
+    for this many seconds. ``ids``: only these, separated by commas.
     """
 
     ids: str = ""

@@ -6,7 +6,7 @@ Times are in seconds; shares are fractions of 1. Values that only one rule needs
 from __future__ import annotations
 
 MEMORY_SHARE = 0.85
-"""Of the memory limit. The incident was noticed at 0.89."""
+"""Share of the memory limit. The incident was noticed at 0.89."""
 
 MEMORY_LEFT_S = 4 * 3600
 """Growing memory that reaches its limit later than this is not a finding."""
