@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import resource
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
 from coverage import Coverage
 
+from tests.support import leftovers
 from tests.support.patience import PATIENCE
 
 WORKERS_PER_PROCESSOR = 4
@@ -44,6 +45,16 @@ def pytest_sessionfinish() -> None:
     # xdist waits for this, but ends a worker ten seconds later: a busy machine may need longer to save.
     if (measuring := Coverage.current()) is not None:
         measuring.save()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail if a module's tests leave a child process or a thread of qcfeed, which later tests would have."""
+    before, threads = leftovers.children(), leftovers.threads()
+    yield
+    left = [each for pid in leftovers.children() - before if (each := leftovers.described(pid))]
+    left += [f"thread {each.name}" for each in leftovers.threads() - threads]
+    assert not left, f"{request.path.name} leaves {', '.join(left)}"
 
 
 @pytest.hookimpl(optionalhook=True)
