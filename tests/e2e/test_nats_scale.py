@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from qcfeed.upstreams.universe import TICKERS
 from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
 from tests.support.nats_server import nats_cluster, nats_server, needs_nats
+from tests.support.ports import refusing_port
 from tests.support.shell import qcfeed, until
 from tests.support.websockets_client import connect
 
@@ -41,16 +41,11 @@ def test_the_feeds_of_a_killed_gateway_with_1_000_subscribers_stop(tmp_path: Pat
         end_well(f1, g2)
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def test_a_cluster_of_three_servers_outlasts_one(tmp_path: Path) -> None:
-    with nats_cluster(tmp_path, free_ports(3)) as servers:
+    with (
+        ExitStack() as held,
+        nats_cluster(tmp_path, [held.enter_context(refusing_port()) for _ in range(3)]) as servers,
+    ):
         urls = "nats://" + ",".join(f"127.0.0.1:{each.port}" for each in servers)
         short = ("--lease", "2", "--lease-replicas", "3")
         with (

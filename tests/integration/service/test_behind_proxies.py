@@ -7,7 +7,7 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,7 @@ from tests.docs.snippets import snippets
 from tests.integration.service.conftest import FAR, Start
 from tests.support import certificate, daemon
 from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 from tests.support.running_service import Running, until
 
 SOURCE = "127.0.0.9"
@@ -36,15 +37,6 @@ def _snippet(language: str) -> str:
 @pytest.fixture
 def pem(tmp_path: Path) -> Path:
     return certificate.of_localhost(tmp_path)
-
-
-@contextlib.contextmanager
-def _free_port() -> Iterator[int]:
-    """A port that nobody else gets while the block binds it."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    yield port
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +82,7 @@ def _accepts(port: int) -> bool:
 @contextlib.asynccontextmanager
 async def _nginx(running: Running, pem: Path) -> AsyncIterator[int]:
     here = pem.parent
-    with _free_port() as port:
+    with refusing_port() as port:
         server = (
             _snippet("nginx")
             .replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
@@ -116,7 +108,7 @@ async def _nginx(running: Running, pem: Path) -> AsyncIterator[int]:
 async def _haproxy(
     running: Running, pem: Path, change: str = "", *, passes_tls: bool = False
 ) -> AsyncIterator[int]:
-    with _free_port() as port:
+    with refusing_port() as port:
         settings = pem.parent / "haproxy.cfg"
         text = (
             _snippet("haproxy")
