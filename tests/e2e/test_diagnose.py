@@ -171,15 +171,20 @@ async def test_slow_subscribers_are_named(tmp_path: Path) -> None:
 
 
 def test_a_stuck_loop_is_diagnosed_by_its_line(tmp_path: Path) -> None:
+    guilty = f"tests/{line(faults, 'the blocking line')}"
+    diagnosis: dict[str, Any] = {}
+
+    def is_stuck() -> bool:  # a busy machine may hold the loop up elsewhere before
+        diagnosis.update(diagnose(tmp_path, "--window", "1s", before=FAULTY))
+        first = [(each["location"], each["headline"]) for each in diagnosis["findings"][:1]]
+        return any(at == guilty and "has been stuck for" in text for at, text in first)
+
     with program(tmp_path, "-m", "tests.support.faults", "blocks_for_good") as faulty:
         faulty.hear("attached")
-        until(found(tmp_path, "blocked_loop", FAULTY), "the stall")
-        diagnosis = diagnose(tmp_path, "--window", "1s", before=FAULTY)
+        until(is_stuck, f"the loop to be stuck at {guilty}")
     worst = diagnosis["findings"][0]
     assert (diagnosis["verdict"], worst["kind"]) == ("blocked_loop", "BLOCKED")
-    assert worst["location"] == f"tests/{line(faults, 'the blocking line')}"
     assert worst["source"] == "time.sleep(seconds)  # the blocking line"
-    assert "has been stuck for" in worst["headline"]
     assert diagnosis["loop_stall_ms"] >= 1000
     assert worst["next"][0] == "qcfeed --instance faulty stacks"
 

@@ -314,10 +314,10 @@ async def test_a_storm_continues_when_its_clients_are_closed(start: Start) -> No
 
 
 async def test_a_storm_is_rate_limited_and_leaves_no_feed(start: Start) -> None:
-    running = await start(allow_drills=True, subscribe_rate=500)
+    running = await start(allow_drills=True, subscribe_rate=20)  # a busy machine exceeds it, too
     await begin(running, "subscribe-storm=20000")
     gateway = running.service.gateway
-    await until(lambda: gateway.refused["subscribe_rate"] > 500, "it is refused")
+    await until(lambda: gateway.refused["subscribe_rate"] > 100, "it is refused")
     await until(lambda: gateway.opened >= 3, "its clients come and go")
     await ended(running)
     await running.balanced()
