@@ -68,6 +68,21 @@ def test_every_page_is_in_the_index_once() -> None:
     }  # fmt: skip
 
 
+def test_every_page_has_one_title() -> None:
+    """The site's navigation lists each heading of the first level as if it were a page."""
+    titles = {
+        page.relative_to(ROOT): _titles(page.read_text())
+        for page in _files("*.md")
+        if page.relative_to(ROOT).parts[0] in ("docs", "runbooks")
+    }
+    assert {page: found for page, found in titles.items() if len(found) != 1} == {}
+
+
+def _titles(text: str) -> list[str]:
+    outside_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^# .+$", outside_code, re.MULTILINE)
+
+
 @pytest.mark.parametrize("text", ["[a](nowhere.md)", "[a](nowhere.md#there)"])
 def test_a_dead_link_is_found(text: str) -> None:
     assert dead_links(ROOT / "README.md", text) == ["nowhere.md"]
