@@ -43,6 +43,11 @@ $(VENV)/.suite: pyproject.toml $(VENV)/.service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
 	@touch $@
 
+# pytest compiles the tests when it collects them: once here, or else in every worker of the first run.
+$(VENV)/.compiled: $(VENV)/.suite
+	-@$(BIN)/python -m pytest --collect-only -qq > /dev/null
+	@touch $@
+
 # Programs that are not on PyPI (Prometheus, shells): installed if permitted, otherwise listed.
 $(VENV)/.parts: scripts/system_parts.sh $(VENV)/.service
 	@bash scripts/system_parts.sh
@@ -55,7 +60,7 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.suite
 serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--port 0')
 	@exec $(BIN)/qcfeed serve $(ARGS)
 
-test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run all tests (ARGS='-k name')
+test: $(VENV)/.compiled $(VENV)/.parts  ## install what is needed and run all tests (ARGS='-k name')
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
 
 conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the tables of docs/reference/conformance.md
