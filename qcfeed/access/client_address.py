@@ -9,7 +9,7 @@ SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """A peer's address, as the kernel returns it for IPv4 and IPv6."""
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that identify a client: whoever has one address of a /64 has all of them."""
+"""Bits of an IPv6 address that identify a client: a host usually has all addresses of its /64."""
 
 _LOOPBACK = "::1"
 """The one loopback address of IPv6; the rest of its /64 is not loopback."""

@@ -1,4 +1,4 @@
-"""What each client uses, and how much of it a client may use.
+"""Counts what each client uses, and applies the limits per client.
 
 A client is an address (client_address.py), or whoever has an API key. Time is an argument.
 """
@@ -129,14 +129,14 @@ class ClientUsage:
         return None
 
     def charge_request(self, now: float, cost: float) -> None:
-        """Charge a request that was checked; those after it wait for as much longer."""
+        """Charge a request that was checked; later ones wait correspondingly longer."""
         if self._requests is not None:
             self._requests.charge(now, cost)
 
     # ------------------------------------------------------------ authentication
 
     def check_authentication(self, now: float) -> Excess | None:
-        """The excess, if so many keys and tokens of this client were wrong that none is looked at now."""
+        """The excess, if the client sent so many wrong keys and tokens that no further one is checked now."""
         if self._denials is None or not (wait := self._denials.wait(now)):
             return None
         rate = self.limits.denial_rate

@@ -13,7 +13,7 @@ class DenialReason(StrEnum):
     MALFORMED = "malformed"
     """It has the form neither of an API key nor of a JSON Web Token."""
     SENT_TWICE = "sent_twice"
-    """In the header and in the query, for example: which one counts?"""
+    """The token was sent more than once, for example in the header and in the query."""
     UNKNOWN_KEY = "unknown_key"
     """An API key that the file does not have, or no longer has."""
     EXPIRED = "expired"

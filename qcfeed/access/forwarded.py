@@ -22,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9.\-:\[\]]{1,255}\Z")
 
 
 class Hop(NamedTuple):
-    """What one proxy tells of the request that it got. ``host`` is "" if it names no address."""
+    """What one proxy reports about the request that it received. ``host`` is "" if it names no address."""
 
     host: str = ""
     port: int = 0

@@ -23,7 +23,7 @@ from qcfeed.errors import ConfigError
 from qcfeed.model.json_errors import JSON_ERRORS
 
 PREFIX = "qcf_"
-"""The beginning of every key: by it people, scanners for leaked secrets and our own redaction know one."""
+"""The beginning of every key, by which people, secret scanners and our own redaction recognize one."""
 _RANDOM_BYTES = 32
 _FORM = re.compile(r"qcf_[A-Za-z0-9_-]{43}")
 MAX_KEYS = 10_000
@@ -116,12 +116,12 @@ class Keys:
         return key_id in self._identities
 
     def identify(self, token: str, now: float) -> Identity:
-        """Whose key ``token`` is. ``now`` is Unix time. Raises Denied."""
+        """The client whose key ``token`` is. ``now`` is Unix time. Raises Denied."""
         hashed = digest(token)
         return self._check(self._identities.get(hashed), hashed, now)
 
     def current(self, identity: Identity, now: float) -> Identity:
-        """What the keys now say of ``identity``, which they identified before. Raises Denied."""
+        """``identity`` as the current keys define it. Raises Denied if its key is gone."""
         return self._check(self._identities.get(identity.key_id), identity.key_id, now)
 
     def _check(self, found: Identity | None, hashed: str, now: float) -> Identity:

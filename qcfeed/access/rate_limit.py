@@ -18,7 +18,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, n: float = 1) -> bool:
-        """Take ``n`` tokens if there are as many; returns whether there were."""
+        """Take ``n`` tokens if there are enough; returns whether there were."""
         if self.wait(now, n) > 0:
             return False
         self.charge(now, n)
@@ -32,13 +32,13 @@ class TokenBucket:
         return max(0.0, n - self._tokens) / self._rate
 
     def charge(self, now: float, n: float) -> None:
-        """Take ``n`` tokens even if there are fewer; later events wait for as much longer."""
+        """Take ``n`` tokens even if there are fewer; later events wait correspondingly longer."""
         if self._rate != 0:
             self._refill(now)
             self._tokens -= n
 
     def is_full(self, now: float) -> bool:
-        """Whether it is as if it had never been used."""
+        """Whether the bucket is full, as if it had never been used."""
         if self._rate == 0:
             return True
         self._refill(now)

@@ -39,7 +39,7 @@ class RequestThrottle:
         return None
 
     def charge(self, now: float, cost: float) -> None:
-        """Charge a request; those after it wait for as much longer."""
+        """Charge a request; later ones wait correspondingly longer."""
         self._requests.charge(now, cost)
 
     def open_unlisted(self, now: float) -> Excess | None:

@@ -1,4 +1,4 @@
-"""The authentication of one connection: who it is, until when, and when to tell it. No I/O, no clock."""
+"""The authentication of one connection: its client, when it ends, and when to warn of that. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 from qcfeed.access.grants import Identity
 
 WARN_BEFORE = 60.0
-"""Seconds before the end of a token at which its client is told; a shorter token's last quarter."""
+"""Seconds before the end of a token at which its client is warned; a shorter token's last quarter."""
 
 
 class Due(Enum):
@@ -15,7 +15,7 @@ class Due(Enum):
 
     NOTHING = auto()
     WARNING = auto()
-    """The client is to be told that its token expires soon."""
+    """The client must be warned that its token expires soon."""
     END = auto()
     """The token has expired."""
     TIMEOUT = auto()
@@ -23,7 +23,7 @@ class Due(Enum):
 
 
 class Session:
-    """Who a connection belongs to. Connections of a service without authentication have none.
+    """The client of one connection. In a service without authentication, connections have no session.
 
     ``identity`` is None while a connection to /stream has not authenticated, for which it has until
     ``deadline`` (loop time). ``revision``: the revision of the keys that confirmed the identity.

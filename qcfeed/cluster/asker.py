@@ -1,4 +1,4 @@
-"""Asks all instances on NATS: who is there, then the request itself; waits for those that are known."""
+"""Sends a request to all instances on NATS: first a roll call, then the request, and waits for all that are known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qcfeed.config import NatsConfig
 Result = TypeVar("Result")
 
 QUIET = 0.5
-"""Seconds without an answer after which nobody else is expected to be there."""
+"""Seconds without a further answer after which the roll call ends."""
 ACTION_GRACE = 4.0
 """Seconds to wait beyond an action's own timeout."""
 FEEDERS = "feeders"
-"""Stands for all feeders, if none answered."""
+"""The name under which the answer reports that no feeder answered."""
 
 
 class Gathered(NamedTuple):
@@ -48,7 +48,7 @@ class Asker:
         return asyncio.run(self._connected(lambda connection: self._ask(connection, request)))
 
     def act(self, member: str, request: ClusterRequest) -> Gathered:
-        """Ask one instance to do something."""
+        """Request an action of one instance. Raises UpstreamError if NATS cannot be reached."""
 
         async def act(connection: NatsConnection) -> Gathered:
             subject = operations.act_subject(member)
@@ -97,9 +97,9 @@ class Asker:
         *,
         expected: Collection[str] | None = None,
     ) -> tuple[AnswerCollector, str]:
-        """The answers that come within ``timeout``: of those expected, or until nobody else answers.
+        """The answers within ``timeout``, and why there was none, as far as NATS reports it.
 
-        Also why there was none, as far as NATS says.
+        Ends early when all of ``expected`` have answered; without ``expected``, when no more answers come.
         """
         found = AnswerCollector()
         news = asyncio.Event()

@@ -111,7 +111,7 @@ async def open_bucket(
     from nats import errors
     from nats.js import errors as js_errors
 
-    # nats-py may swallow the cancellation by which `carry_out` ends a request in time.
+    # nats-py may catch the cancellation with which ``carry_out`` ends a request, so it gets a timeout of its own.
     js = connection.client.jetstream(timeout=min(timeout, ttl / 2))
     try:
         try:
@@ -121,7 +121,9 @@ async def open_bucket(
             kv = await js.key_value(NAME)
         status = await kv.status()
     except js_errors.NoStreamResponseError as error:
-        raise UpstreamError("the NATS server has no JetStream, which keeps the leases") from error
+        raise UpstreamError(
+            "the NATS server has no JetStream, which keeps the leases: start it with `nats-server -js`"
+        ) from error
     except js_errors.APIError as error:
         raise UpstreamError(
             f"JetStream refused the bucket of the leases: {error.description}"

@@ -39,16 +39,16 @@ log = logging.getLogger("qcfeed.nats")
 CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 _RESETS = 3
-"""Attempts to hear why a server refuses a login or certificate: its reset of the connection may overtake the reason."""
+"""Attempts to connect to a server that gives no reason: its reset of the connection may overtake the reason."""
 DENIED_FOR = 10.0
-"""Seconds for which a missing permission counts: what needs it is tried again sooner."""
+"""Seconds for which a denied permission is shown; whatever needs it retries sooner than that."""
 PING_INTERVAL = 2
 """Seconds between pings; after ``_UNANSWERED`` without an answer the connection counts as lost."""
 _UNANSWERED = 2
 PENDING_MESSAGES = 8_192
-"""Messages for one listener that wait; when they are more, new ones are dropped. For quotes, see intake.py."""
+"""Messages that may wait for one listener; further ones are dropped. intake.py has the limits for quotes."""
 OUT_BUFFER = 1_048_576
-"""Bytes that may wait to be sent before a sender is held up."""
+"""Bytes that may wait to be sent; a sender waits while there are more."""
 
 
 class NatsConnection:
@@ -96,8 +96,8 @@ class NatsConnection:
 
     @property
     def denial(self) -> str | None:
-        """The permission that the server has denied last; None if none was needed and denied lately."""
-        denied = dict(self._denied)
+        """The permission that the server denied last; None if it denied none in the last DENIED_FOR seconds."""
+        denied = dict(self._denied)  # other threads read this
         if not denied:
             return None
         text, at = max(denied.items(), key=lambda each: each[1])
@@ -176,7 +176,7 @@ class NatsConnection:
             found = await self._client.subscribe(
                 subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
             )
-            if is_cancelled():  # nobody would end it
+            if is_cancelled():  # no caller would get it, so nobody would end it
                 await found.unsubscribe()
             raise_if_cancelled()
         except (errors.Error, OSError) as error:
@@ -188,13 +188,13 @@ class NatsConnection:
     async def close(self) -> None:
         """Close the connection. Its tasks have ended when this returns."""
         self.mark_lost()
-        # nats-py waits for ever after a TLS handshake that failed.
+        # After a failed TLS handshake, nats-py's close never returns.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._client.close()
 
     def mark_lost(self) -> None:
-        """The connection is lost, or being closed: wake all that wait for messages."""
+        """The connection is lost or being closed: wake every reader that waits for messages."""
         if not self._lost.done():
             self._lost.set_result(None)
         for each in list(self.subscriptions):
@@ -216,7 +216,7 @@ class NatsConnection:
             self._end_denied(text)
 
     def _end_denied(self, text: str) -> None:
-        """A subscription that is denied, perhaps after a change on the server, gets nothing any more."""
+        """End the reader of a denied subscription: permissions may change on the server while it runs."""
         # nats-py gives the server's text in lower case.
         found = _DENIED_SUBSCRIPTION.search(text)
         if found is None:
@@ -224,7 +224,7 @@ class NatsConnection:
         named = [each for each in self.subscriptions if each.subject.lower() == found[1].lower()]
         for each in named:
             each.fail(f"NATS denies a permission: {text}")
-        if not named:  # one that the whole connection needs
+        if not named:  # one that the whole connection needs, such as that of its inbox
             self.mark_lost()
 
     async def on_closed(self) -> None:
@@ -254,7 +254,7 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsCo
             await client.connect(
                 list(urls),
                 name=name,
-                # Every feed must know of a loss, to ask the owner again; nats-py would reconnect without a word.
+                # Every feed must learn of a loss, because it has to ask the owner again; nats-py would reconnect silently.
                 allow_reconnect=False,
                 dont_randomize=True,
                 max_reconnect_attempts=1,
@@ -277,8 +277,8 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsCo
         servers = addresses.short_name(list(urls))
         silent = any(word in why.lower() for word in _SILENT)
         if silent and connection.wants_certificate:
-            told = f"{servers} verifies client certificates, and ended the connection without a reason ({why})"
-            raise _ResetError(f"{told}; see --nats-cert and --nats-key") from error
+            message = f"{servers} verifies client certificates, and ended the connection without a reason ({why})"
+            raise _ResetError(f"{message}; see --nats-cert and --nats-key") from error
         if silent and connection.wants_login:
             raise _ResetError(
                 refusal(servers, f"without an authorization error ({why})")
@@ -298,6 +298,6 @@ def check(urls: Sequence[str], config: NatsConfig) -> None:
 
 
 _SILENT = ("connection reset", "broken pipe", "connection lost", "unexpected eof")
-"""How a connection ends whose server has given no reason."""
+"""Parts of the errors with which a connection ends if the server gives no reason."""
 _DENIED_SUBSCRIPTION = re.compile(r'subscription to "([^"]*)"', re.IGNORECASE)
 _NO_RESPONDERS = "503"

@@ -193,7 +193,7 @@ class Feeder:
     async def _step(
         self, connection: NatsConnection, watched: tuple[asyncio.Task[None], asyncio.Task[None]]
     ) -> None:
-        """Send the lease's next request when it is due, and act on what became of it."""
+        """Send the lease's next request when it is due, and act on its outcome."""
         now, lease = self.clock(), self.lease
         if (wait := self._next_wake(now) - now) > 0:
             await asyncio.wait(watched, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
@@ -210,7 +210,7 @@ class Feeder:
         if lease.owner:
             self._informed.set()
         if answer is LeaseOutcome.NO_BUCKET:
-            log.warning("the bucket of the leases was deleted; it is created again")
+            log.warning("the bucket of the leases was deleted; creating it again")
             await self.ownership.check_lease()
             self.bucket = await self._open_bucket(connection)
             return
@@ -230,14 +230,14 @@ class Feeder:
         return min(self.lease.due, now + left) if left else self.lease.due
 
     def _request_timeout(self, now: float) -> float:
-        """Half of what is left of the lease at most, so that a request can be repeated."""
+        """At most half of the time left of the lease, so that a lost request can be repeated."""
         left = self.lease.left(now) / 2
         return max(0.05, min(left or self.lease.ttl, self.lease.ttl / 4))
 
     async def _open_bucket(self, connection: NatsConnection) -> LeaseBucket:
-        # Higher than any revision before, also after the bucket was deleted.
+        # Epochs must rise even if the bucket was deleted, so a new one begins above every known revision.
         known = max(self.ownership.highest, self.lease.highest, self.lease.floor)
-        # Where it knows none, the time is a guess; if gateways have seen more, the lease raises it.
+        # Without a known revision the time in microseconds is a guess; if gateways have seen more, the lease raises it.
         first = max(known + 1, time.time_ns() // 1_000)
         bucket = await open_bucket(
             connection,
@@ -246,13 +246,15 @@ class Feeder:
             first_revision=first,
         )
         if bucket.ttl != self.lease.ttl:
-            log.warning("the leases last %g s, as the bucket says", bucket.ttl)
+            log.warning(
+                "the lease lasts %g s: --lease applies only when the bucket is created", bucket.ttl
+            )
             self.lease.ttl = bucket.ttl
         self.problem = None
         return bucket
 
     async def _leave(self, connection: NatsConnection) -> None:
-        """The connection ends. The lease is given up if the feeder stops; else it may be renewed later."""
+        """Close the connection. The lease is given up if the feeder stops; otherwise it may be renewed later."""
         if self.closed:
             await self._release(connection)
         else:
@@ -263,7 +265,7 @@ class Feeder:
     async def _release(self, connection: NatsConnection) -> None:
         """Stop publishing, then let the next feeder take over without waiting for the lease's end.
 
-        The feeds end last: their upstream may take its time to close, and nothing of theirs is published any more.
+        The feeds end last: their upstream may be slow to close, and their quotes are no longer published.
         """
         bucket = self.bucket
         request = self.lease.release()

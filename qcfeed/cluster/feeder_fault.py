@@ -17,10 +17,10 @@ class FeederFaults:
 
     @property
     def deaf(self) -> bool:
-        """Whether no answer of a gateway is heard."""
+        """Whether answers of gateways are ignored."""
         return self.fault is FeederFault.GATEWAYS_UNHEARD
 
     def loses(self, request: LeaseRequest, *, owner: bool) -> bool:
-        """Whether ``request`` is lost on its way: every other renewal, so that the lease never ends."""
+        """Whether ``request`` is lost on its way. Only every other renewal is, so the lease never ends."""
         renews = owner and isinstance(request, UpdateKey)
         return renews and self.fault is FeederFault.LEASE_UNANSWERED and next(self._renewals)

@@ -1,7 +1,7 @@
 """``--upstream nats://...``: the quotes of feeders, through NATS, as an upstream of the service.
 
-One subscription per running feed, on one connection (shared_connection.py). When it is lost, every feed's ``run`` fails, so each backs off and retries by itself; the first
-that retries opens a new connection.
+One subscription per running feed, on one connection (shared_connection.py). When the connection is lost, every
+feed's ``run`` fails, and each feed backs off and retries by itself. The first that retries opens a new connection.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ANSWER_TIMEOUT = 2.0
 OWNER_TIMEOUT = 6.0
 """Seconds to wait for an owner when a feed starts."""
 MAX_BATCH = 256
-"""Quotes of one symbol that wait at once; when they are more, only the newest is served."""
+"""Waiting quotes of one symbol that are served one by one; of more, only the newest is served."""
 
 
 def connect(url: UpstreamUrl) -> Upstream:
@@ -143,12 +143,16 @@ class NatsUpstream(Upstream):
                 answer = await connection.request(
                     subjects.latest(symbol), b"", min(left, ANSWER_TIMEOUT)
                 )
-            except TimeoutError:  # owners of other shares may be there
+            except (
+                TimeoutError
+            ):  # only owners of other shares may be subscribed, and they do not answer
                 continue
             if answer is not None:
                 return answer
             await self._owners.wait(min(left, ANSWER_TIMEOUT))
-        raise UpstreamError(f"no feeder owns the share of {symbol} on {self.name}")
+        raise UpstreamError(
+            f"no feeder owns the share of {symbol} on {self.name}; `qcfeed feeder` starts one"
+        )
 
     async def _read(
         self, subscription: Subscription, order: QuoteOrder, symbol: Symbol, sink: Sink
@@ -175,7 +179,7 @@ class NatsUpstream(Upstream):
         quotes: list[EncodedQuote] = []
         epoch = order.epoch
         for data in self._link.arriving(batch):
-            if not data:  # an owner asks whether anybody is subscribed
+            if not data:  # an owner's probe: whether anybody is subscribed
                 continue
             quote = self._unpack(data, order, symbol)
             if quote is None or (missing := order.accept(quote)) is None:
@@ -217,7 +221,7 @@ class NatsUpstream(Upstream):
     # ------------------------------------------------------------ owners
 
     async def _begin(self, connection: NatsConnection) -> None:
-        """Listen to owners on a new connection; those that were heard on another one may be gone."""
+        """Listen to owners on a new connection, and forget those known from the last one, which may be gone."""
         await connection.listen(subjects.OWNERS, self._on_announcement)
         self._owners.begin()
 
@@ -233,7 +237,7 @@ class NatsUpstream(Upstream):
         self._counts["rejected"] += not accepted
         if reply and (connection := self._shared.current) is not None:
             share = Share(heard.number, heard.count)
-            # Also to an owner that is rejected: it learns from `share_epoch` why.
+            # A rejected owner gets an answer too: ``share_epoch`` shows it why.
             wanted = [s for s in self._orders if share.owns(s)] if accepted else []
             self._answer(connection, reply, share, wanted)
 
@@ -248,7 +252,7 @@ class NatsUpstream(Upstream):
         )
 
         async def send() -> None:
-            with contextlib.suppress(UpstreamError):  # the loss is told to every feed
+            with contextlib.suppress(UpstreamError):  # every feed notices the loss itself
                 for symbol in self._link.to_leak(self._orders):
                     await connection.subscribe(subjects.quotes(symbol))
                 await connection.publish(reply, control.encode(wanted))
@@ -283,7 +287,7 @@ class NatsUpstream(Upstream):
         )
 
     def view(self) -> ClusterView:
-        """What it is subscribed to on NATS, to be compared with its feeds; from any thread."""
+        """Its subscriptions on NATS, for comparison with its feeds; from any thread."""
         present = [
             SubscriptionSeen(
                 symbol=subjects.symbol_of(each.subject.removeprefix(subjects.QUOTES)),
@@ -307,7 +311,7 @@ class NatsUpstream(Upstream):
         return reaper.answer()
 
     def _subscriptions(self) -> dict[str, Subscription]:
-        """All subscriptions to quotes on the connection by their lives, also forgotten ones."""
+        """All subscriptions to quotes on the connection by their lives, including leaked ones."""
         connection = self._shared.current
         present = [] if connection is None else list(connection.subscriptions)
         return {each.life: each for each in present}

@@ -1,4 +1,4 @@
-"""The owners that a gateway hears on NATS: their epochs, and which shares have none."""
+"""The owners whose announcements a gateway receives: their epochs, and which shares have no owner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qcfeed.model.cluster import Owner
 log = logging.getLogger("qcfeed.gateway")
 
 GRACE = 2.0
-"""Seconds beyond its lease after which an owner that is silent counts as gone."""
+"""Seconds after the end of its lease at which a silent owner counts as gone."""
 
 
 class HeardOwners:
@@ -41,7 +41,8 @@ class HeardOwners:
             log.info("share %s: %s is the owner, epoch %d", share, heard.owner, heard.epoch)
         self._announced[share] = (heard, time.monotonic())
         self.epochs.raise_to(share, heard.epoch)
-        self._heard.set()  # wakes those that wait now
+        # Wakes the feeds that wait now; later ones wait for the next announcement.
+        self._heard.set()
         self._heard.clear()
         return True
 
@@ -74,7 +75,7 @@ class HeardOwners:
         ]
 
     def without_owner(self) -> int:
-        """The shares whose owner is not heard; 1 if none has been heard at all."""
+        """How many shares have no owner that announces itself; 1 if no owner has announced itself at all."""
         owners = self.current()
         if owners:
             return sum(not each.present for each in owners)
@@ -86,7 +87,7 @@ class HeardOwners:
         if not owners and self.without_owner():
             return ["no owner has announced itself"]
         return [
-            f"share {each.symbol_share} has no owner since {each.announced_s:.0f} s"
+            f"share {each.symbol_share} has had no owner for {each.announced_s:.0f} s"
             if not each.present
             else f"the upstream of {each.name} is down"
             for each in owners

@@ -1,4 +1,4 @@
-"""The messages that wait for a gateway: bounded per symbol and in all, the oldest of a symbol first to go.
+"""The messages that wait for a gateway, bounded per symbol and in total; a symbol's oldest are dropped first.
 
 A gateway that falls behind goes on reading its socket, so that the server does not cut it off, and keeps only the
 newest quotes.
@@ -18,9 +18,9 @@ else:
     _Queue = asyncio.Queue
 
 MOST_PER_SYMBOL = 257
-"""One more than are served one by one: of more, a gateway serves only the newest in any case."""
+"""Messages of one symbol. It is one more than gateway.MAX_BATCH, above which only the newest is served."""
 MOST_BYTES = 16 * 1_024 * 1_024
-"""Bytes of messages that wait, over all symbols; with their objects, three times as much memory."""
+"""Bytes of waiting messages over all symbols; with Python's objects they take three times as much memory."""
 
 
 class Intake:
@@ -55,7 +55,7 @@ class IntakeQueue(_Queue):
     # The three methods that asyncio.Queue has for subclasses.
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - it bounds itself
-        # asyncio.Queue counts what waits by the attribute `_queue`.
+        # asyncio.Queue takes its size from the attribute ``_queue``.
         messages: deque[Msg | None] = deque()
         self._queue = self._messages = messages
 
@@ -67,7 +67,7 @@ class IntakeQueue(_Queue):
                 self._dropped += self._get() is not None
 
     def _is_too_much(self) -> bool:
-        """The newest message stays, whatever others hold."""
+        """Whether to drop another message. The newest one of a symbol always stays."""
         return self._intake.waiting > self._intake.most_bytes and len(self._messages) > 1
 
     def _get(self) -> Msg | None:
@@ -77,6 +77,6 @@ class IntakeQueue(_Queue):
         return item
 
     def discard(self) -> None:
-        """Nobody reads it any more."""
+        """Drop all messages, so that they no longer count towards the limit of the connection."""
         while self._messages:
             self._get()

@@ -11,7 +11,7 @@ from qcfeed.model.link_faults import LinkFault
 from qcfeed.model.symbol import Symbol
 
 SLOW_PAUSE = 1.0
-"""Seconds between two looks of a slow gateway at its quotes."""
+"""Seconds between two reads of a slow gateway."""
 SLOW_BATCH = 1
 """Quotes beyond which it counts as behind."""
 _FORMER = Epoch(1, 1)
@@ -33,7 +33,7 @@ class Link:
 
     @property
     def deaf(self) -> bool:
-        """Whether nothing of any owner is heard."""
+        """Whether announcements of owners are ignored."""
         return self.fault is LinkFault.OWNERS_SILENT
 
     @property
@@ -41,7 +41,7 @@ class Link:
         return SLOW_BATCH if self.fault is LinkFault.SLOW else self._most
 
     def to_leak(self, running: Iterable[Symbol]) -> list[Symbol]:
-        """Symbols of which a subscription is to be leaked now: each once."""
+        """Symbols for which a subscription must be leaked now, each once."""
         if self.fault is not LinkFault.LEAKED_INTEREST:
             self._leaked.clear()
             return []

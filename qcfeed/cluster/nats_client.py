@@ -1,4 +1,4 @@
-"""What nats-py needs: its import when it is first used, its buffer, its errors as text, and cancellation that holds."""
+"""Helpers around nats-py: its late import, its read buffer, its errors as text, and reliable cancellation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ READ_BYTES = 262_144
 """Bytes to read at once. By arithmetic, not measured: with nats-py's 32 KiB, a loop whose turns take 50 ms takes in
 20 x 32 KiB per second, fewer than 3,000 quotes of 230 bytes."""
 _CANCEL_AGAIN = 0.1
+"""Seconds after which a task that has not ended is cancelled again."""
 
 
 def client_class() -> type[Client]:
@@ -33,7 +34,7 @@ def read_much_at_once() -> None:
 
 
 def refusal(servers: str, why: str) -> str:
-    """Why there is no connection, and what to look at."""
+    """The error for a connection that a server refused, with the options to check."""
     known = why.lower()
     if "authorization" in known or "authentication" in known or "nkey" in known:
         return f"{servers} refuses the login: {why}; see --nats-user, --nats-token-file, --nats-nkey and --nats-creds"
@@ -42,27 +43,27 @@ def refusal(servers: str, why: str) -> str:
     if "certificate verify failed" in known:
         return f"cannot trust {servers}: {why}; see --nats-ca"
     if "tls" in known and servers.startswith("nats://"):
-        return f"{servers} wants TLS: {why}; write tls:// in place of nats://"
+        return f"{servers} requires TLS: {why}; write tls:// in place of nats://"
     return f"cannot connect to {servers}: {why}"
 
 
 def describe(error: BaseException) -> str:
-    """The error as text; many of the client's have none."""
+    """The error as text: its message, or its type, because many of nats-py's errors have no message."""
     text = str(error).removeprefix("nats: ")
     return text or type(error).__name__
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks that use a connection, and join them. They must need no time to end."""
+    """Cancel tasks that use a connection, and join them. They must end at once when they are cancelled."""
     while left := [task for task in tasks if not task.done()]:
         for each in left:
             each.cancel()
-        # Again, for nats-py may have swallowed it.
+        # Repeated, because nats-py catches CancelledError in some of its waits.
         await asyncio.wait(left, timeout=_CANCEL_AGAIN)
 
 
 def raise_if_cancelled() -> None:
-    """Raise CancelledError if this task was cancelled meanwhile: flushing, nats-py swallows that."""
+    """Raise CancelledError if this task was cancelled: nats-py may have caught it while flushing."""
     if is_cancelled():
         raise asyncio.CancelledError
 

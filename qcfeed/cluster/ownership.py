@@ -110,13 +110,14 @@ class Ownership:
                 count=self._share.count,
                 epoch=self.epoch,
                 upstream=self._hub.upstream.name[:256],
-                # An upstream that nobody needs is not connected either.
+                # An upstream without feeds is not connected, which is no fault.
                 upstream_connected=health.connected or not needed,
                 lease_s=self._lease.ttl,
             )
         )
 
     async def _end_round(self) -> None:
+        """Ask NATS about the symbols that no gateway listed: core/interest.py says why."""
         for symbol in self.interest.end():
             # An empty message with a reply: without subscribers, the server answers "no responders".
             await self._connection.publish(
@@ -124,7 +125,7 @@ class Ownership:
             )
 
     def _start(self, symbol: Symbol) -> bytes:
-        """Start a wanted symbol; its latest quote, or a refusal, for the gateway that asks."""
+        """Start a wanted symbol; returns its latest quote, or a refusal, for the gateway that requests it."""
         try:
             return self._publisher.start(symbol).latest()
         except UnknownSymbolError as error:
@@ -134,13 +135,13 @@ class Ownership:
     # ------------------------------------------------------------ messages from gateways
 
     def _on_wanted(self, _: str, __: str, data: bytes, no_responders: bool) -> None:
-        if no_responders or self._faults.deaf:  # there is no gateway
+        if no_responders or self._faults.deaf:  # no responders: there is no gateway
             return
         try:
             wanted = control.decode_wanted(data)
             chosen = [symbols.parse(each) for each in wanted.symbols]
         except (msgspec.DecodeError, msgspec.ValidationError, InvalidSymbolError) as error:
-            log.warning("dropped an invalid answer of a gateway: %s", error)
+            log.warning("dropped an invalid answer from a gateway: %s", error)
             return
         self._hear_epochs(wanted)
         if self._lease.holds(self._clock()):
@@ -149,10 +150,10 @@ class Ownership:
                 self._start(symbol)
 
     def _hear_epochs(self, wanted: control.Wanted) -> None:
-        """Note the epochs that a gateway has seen: no later one may be below them."""
+        """Note the epochs that a gateway has seen: this owner's must not be lower, or its quotes are rejected."""
         if max(wanted.highest_epoch, wanted.share_epoch) > control.HIGHEST_BELIEVED:
             log.warning(
-                "gateway %s claims to have seen an epoch that no feeder has given; restart that gateway",
+                "gateway %s reports an epoch that no feeder can have; restart that gateway",
                 wanted.gateway,
             )
             return

@@ -44,7 +44,7 @@ class Outbox:
         self._filled.set()
 
     def clear(self) -> None:
-        """Drop what waits: it would be sent late, or by a feeder that is no longer the owner."""
+        """Drop the waiting messages: they would be sent late, or by a feeder that is no longer the owner."""
         self.dropped += len(self._queue)
         self._queue.clear()
 
@@ -56,19 +56,19 @@ class Outbox:
             self._filled.clear()
             while queue:
                 subject, data = queue.popleft()
-                # At the last moment: the process may have been stopped for longer than its lease.
+                # Right before sending: the process may have been stopped (SIGSTOP, a suspended machine) for longer than its lease.
                 lease = self._lease()
                 if lease is None or not lease.holds(self._clock()):
                     self.fenced += 1
                     continue
                 await connection.publish(subject, data)
                 self.published += 1
-            # Even if more comes all the time, other tasks must get their turn.
+            # ``publish`` may never wait, so let other tasks run even if more messages come all the time.
             await asyncio.sleep(0)
 
 
 class PublishedSymbol:
-    """One symbol's consumer: always writable, for the outbox takes everything."""
+    """One symbol's consumer in the hub. It is always writable, because the outbox accepts everything."""
 
     def __init__(
         self, symbol: Symbol, hub: Hub, outbox: Outbox, on_evicted: Callable[[Symbol], None]
@@ -127,7 +127,7 @@ class PublishedSymbol:
         raise RuntimeError("an outbox is never slow")
 
     def send_status(self, status: Status) -> None:
-        """Nothing: each gateway judges by itself how old its quotes are."""
+        """Does nothing: each gateway judges by itself how old its quotes are."""
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
         self.subscribers.pop(subscriber.symbol, None)

@@ -1,4 +1,4 @@
-"""Answers ``qcfeed --cluster`` on NATS, in the control plane's thread: also while the service's loop is stuck.
+"""Answers ``qcfeed --cluster`` on NATS, in the control plane's thread, so also while the service's loop is stuck.
 
 It has a connection of its own, because a gateway without feeds has none. Only a few paths are answered,
 and actions only if the service was started with ``--nats-operators act``.
@@ -44,8 +44,9 @@ ACTIONS = frozenset((routes.REAP, routes.CLUSTER_REAP))
 HERE_EVERY = 10.0
 """Seconds between two announcements of this instance."""
 _AT_ONCE = 2
+"""Requests that are answered at the same time."""
 _WAITING = 16
-"""Requests that wait for their turn; more are dropped, and their caller sees no answer."""
+"""Requests that may wait; further ones are dropped, and their callers time out."""
 _MAX_PAUSE = 5.0
 _CALLER = Caller("nats")
 
@@ -70,7 +71,9 @@ class Responder:
                 connection = await connect(self._urls, self._config, f"qcfeed {self.member}")
             except QcfeedError as error:
                 if error.message != problem:
-                    log.warning("no requests of operators are answered: %s", error.message)
+                    log.warning(
+                        "`qcfeed --cluster` gets no answer from this instance: %s", error.message
+                    )
                 problem = error.message
             else:
                 attempt, problem = 0, ""
@@ -85,7 +88,7 @@ class Responder:
             attempt += 1
 
     async def _serve(self, connection: NatsConnection, answer: Answer) -> None:
-        """Until the connection is lost. Raises UpstreamError."""
+        """Answer on this connection until it is lost. Raises UpstreamError."""
         await connection.listen(operations.ASK, self._enqueue)
         if self._config.nats_operators == "act":
             await connection.listen(operations.act_subject(self.member), self._enqueue)

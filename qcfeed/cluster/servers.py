@@ -74,7 +74,10 @@ def tls(config: NatsConfig, servers: list[str]) -> ssl.SSLContext | None:
         if config.nats_cert:
             context.load_cert_chain(config.nats_cert, config.nats_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot use the certificates for NATS: {error}") from error
+        raise ConfigError(
+            f"cannot use the certificates for NATS: {error}",
+            hint="check the files of --nats-ca, --nats-cert and --nats-key",
+        ) from error
     return context
 
 
@@ -83,7 +86,7 @@ def _secret(value: str | None, file: str | None, named_by: str) -> str | None:
 
 
 def _readable(file: str, named_by: str) -> str:
-    """The path of a credentials file, which the client itself reads on each connection."""
+    """The path of a credentials file, which nats-py reads at each connection."""
     try:
         path = files.expand(file)
         _, mode = files.read(path, 65_536)

@@ -15,6 +15,7 @@ from qcfeed.errors import UpstreamError
 from qcfeed.feed import backoff
 
 _MAX_PAUSE = 5.0
+"""The longest backoff between attempts to connect, in seconds."""
 _NOT_NEEDED = "not needed yet"
 _RETRIES_WITHIN = 40.0
 """Seconds after the end of a feed within which it may be retried: the longest backoff is 30 s."""
@@ -38,7 +39,7 @@ class SharedConnection:
         self.lost_at: float | None = None
         """``time.monotonic()`` when the last loss was noticed."""
         self.detail = _NOT_NEEDED
-        """Why there is none."""
+        """Why there is no connection."""
         self._urls = list(urls)
         self._config = config
         self._name = name
@@ -53,7 +54,7 @@ class SharedConnection:
 
     @property
     def slow_drops(self) -> int:
-        """Messages dropped because too many waited, over all connections."""
+        """Messages dropped because too many waited, over all connections since the start."""
         current = self.current
         return self._slow_drops + (0 if current is None else current.slow_drops)
 
@@ -76,7 +77,7 @@ class SharedConnection:
             self._users -= 1
             self._last_used_at = time.monotonic()
             if self._users == 0:
-                # Again behind the lock: a feed may have come while another one was connecting or disconnecting.
+                # Checked again under the lock: a feed may have started while another one was connecting.
                 async with self._lock:
                     if self._users == 0:
                         await self._disconnect()
@@ -120,7 +121,7 @@ class SharedConnection:
                 self.reconnects += 1
                 self.lost_at = time.monotonic()
                 self.detail = connection.loss().message
-            # A feed that is denied its subscription may have been the last user of the connection.
+            # The last user of the connection may have ended because its subscription was denied.
             self.detail = connection.denial or self.detail
             await connection.close()
         if self.tasks:

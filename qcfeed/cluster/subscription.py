@@ -1,4 +1,4 @@
-"""One subject's messages, for one reader."""
+"""A subscription to one subject, whose messages one reader takes in batches."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Subscription:
     def __init__(self, connection: NatsConnection, inner: NatsSubscription) -> None:
         self.subject = inner.subject
         self.life = str(next(_lives))
-        """Which subscription of this process it is."""
+        """Identifies this subscription among all of the process, past ones included."""
         self._connection = connection
         self._inner = inner
         self._failure: str | None = None
-        # nats-py offers a task per subscription, or a task per message; and its own queue drops the newest
-        # messages. It puts them into this one, which the reader reads itself.
+        # Replaces nats-py's own queue, which drops the newest messages when it is full. Its callbacks and
+        # iterators would cost a task per subscription or message; here the reader reads the queue itself.
         self._queue = connection.intake.queue()
         inner._pending_queue = self._queue  # type: ignore[assignment] # noqa: SLF001
 
@@ -55,12 +55,12 @@ class Subscription:
         return self._queue.take_dropped()
 
     def fail(self, why: str) -> None:
-        """Nothing comes any more: its reader gets an UpstreamError."""
+        """Make the reader raise UpstreamError with ``why``: no more messages will come."""
         self._failure = why
         self.wake()
 
     def wake(self) -> None:
-        """The connection is lost: whoever waits for messages must see it."""
+        """Wake the reader, so that it notices that the connection is lost."""
         self._queue.put_nowait(None)
 
     async def end(self) -> None:

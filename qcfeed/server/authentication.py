@@ -33,7 +33,7 @@ log = logging.getLogger("qcfeed.access")
 AUTHENTICATE_WITHIN = 5.0
 """Seconds within which a connection to /stream without a token must send one."""
 RELOAD_EVERY = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 CHECK_SHARE, CHECK_BURST = 0.2, 0.2
 """The share of the loop's time in which signatures are verified, and the seconds that may come at once. Beyond
 it, new tokens are refused with "try again"; API keys and known tokens are not affected."""
@@ -42,7 +42,7 @@ MAX_FILE = 8 * 2**20
 
 
 class Authenticator:
-    """Knows whose a token is. Call it in the service's loop.
+    """Identifies clients by their keys and tokens. Call it in the service's loop.
 
     ``revision`` rises with every change of the API keys: sessions of an earlier revision are checked
     again. ``refused`` and ``accepted`` count by reason and by method.
@@ -96,7 +96,7 @@ class Authenticator:
 
     @property
     def problems(self) -> list[str]:
-        """Why keys are not what their file or URL says now; empty if they are."""
+        """Why the keys in use are not those of their files and URL now; empty if they are."""
         found = [each.problem for each in self._files]
         if self._key_set is not None:
             found.append(self._key_set.problem)
@@ -132,7 +132,7 @@ class Authenticator:
         return session
 
     def identify(self, token: str) -> Identity:
-        """Whose token it is. Raises Denied. Cost: 3 us for a key or a known token, else 50 to 500 us."""
+        """The client to which the token belongs. Raises Denied. Cost: 3 us for a key or a known token, else 50 to 500 us."""
         now = self.wall()
         if has_key_form(token):
             identity = self._store(digest(token)).identify(token, now)
@@ -149,9 +149,8 @@ class Authenticator:
         # Verifying takes up to 0.5 ms of the loop, and any stranger can send new tokens.
         if self._checks.wait(self._clock(), 0) > 0:
             raise Denied(DenialReason.UNAVAILABLE, "too many new tokens at the same time")
-        spent = (
-            time.thread_time()
-        )  # of the processor: time that other processes take is no client's
+        # Processor time: clients must not be charged for the time that other processes take.
+        since = time.thread_time()
         try:
             return tokens.verify(token)
         except Denied as denied:
@@ -162,7 +161,7 @@ class Authenticator:
                 ) from denied
             raise
         finally:
-            self._checks.charge(self._clock(), time.thread_time() - spent)
+            self._checks.charge(self._clock(), time.thread_time() - since)
 
     def confirm(self, session: Session) -> None:
         """Check a session's API key again, after the keys have changed. Raises Denied if it is gone."""
@@ -181,7 +180,7 @@ class Authenticator:
         return token
 
     def _store(self, key_id: str) -> Keys:
-        """Where to look for the key with this hash. Raises Denied if the service takes no API keys."""
+        """The keys among which the one with this hash is looked up. Raises Denied if the service takes no API keys."""
         if self._lent.has(key_id):
             return self._lent
         if self._keys is None:

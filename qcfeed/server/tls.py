@@ -21,7 +21,7 @@ from qcfeed.net.tls_transport import TlsTransport
 log = logging.getLogger("qcfeed.tls")
 
 CHECK_INTERVAL = 2.0
-"""Seconds between two looks at the files. A change is loaded when the next look finds no further one."""
+"""Seconds between two checks of the files. A change is loaded once a further check finds no other change."""
 
 
 class ServerTls:
@@ -85,7 +85,7 @@ class ServerTls:
             seen = found
 
     async def _wait(self) -> bool:
-        """Wait for a request, or for the next look. True if it was a request."""
+        """Wait for a request, or for the next check. True if it was a request."""
         try:
             async with asyncio.timeout(CHECK_INTERVAL):
                 await self._requested.wait()

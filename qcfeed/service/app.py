@@ -49,9 +49,9 @@ from qcfeed.upstreams.registry import connect
 log = logging.getLogger("qcfeed")
 
 _TELL_REPEATS_INTERVAL = 10.0
-"""Seconds after which the log says how many lines like others were left out."""
+"""Seconds between two reports of how many repeated lines the log left out."""
 _INFORMED_WITHIN = 10.0
-"""Seconds that a standby waits to hear of the owner: where JetStream is away, it has to go on without."""
+"""Seconds for which a standby waits until it knows the owner; while JetStream is away it starts without."""
 _SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of the feeds' rates."""
 
@@ -137,7 +137,7 @@ class Service:
         )
         self._metrics = metrics.ServiceMetrics(self.parts)
         self._standing_by: contextlib.AsyncExitStack | None = None
-        """What ends the feeder that has started already."""
+        """Ends the feeder that ``stand_by`` has started; None if it was not called."""
         self._started = contextlib.AsyncExitStack()
 
     async def stand_by(self) -> None:
@@ -145,12 +145,16 @@ class Service:
         if self.feeder is None:
             return
         if self.config.monitor:
-            aiomonitor.load()  # later it would hold up the first quotes
+            aiomonitor.load()  # a slow import, which would delay the first quotes later
         async with contextlib.AsyncExitStack() as parts:
             parts.push_async_callback(self.feeder.stop)
             self.feeder.start(self.hub)
             if not await self.feeder.wait_informed(_INFORMED_WITHIN):
-                log.warning("share %s: the owner is not known yet", self.feeder.share)
+                log.warning(
+                    "share %s: the owner is not known after %g s; starting anyway",
+                    self.feeder.share,
+                    _INFORMED_WITHIN,
+                )
             self._standing_by = parts.pop_all()
 
     async def start(self) -> None:
@@ -247,7 +251,7 @@ class Service:
         new_transport = Transport if self.tls is None else self.tls.transport
         if self.feeder is None:
             await self.gateway.start(quotes, new_transport)
-            # Half of the time is left for the feeds and everything else.
+            # The other half of the time is for ending the feeds and everything else.
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
             return
         if not self.config.admin_listen:

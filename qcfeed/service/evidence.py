@@ -1,8 +1,8 @@
 """Saves a bundle of evidence before memory ends: at a share of the limit, or when minutes are left.
 
 A thread of its own looks once per second. It asks the service's control plane over its socket, as
-`qcfeed report --bundle` does, so the event loop goes on meanwhile. It must not be what exhausts the
-memory: it requests few of each, asks for no more once little is left, and says what it left out.
+`qcfeed report --bundle` does, so the event loop goes on meanwhile. It must not exhaust the memory itself:
+it requests few rows of each kind, stops once little memory is left, and records what it left out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LONGEST_S = 30.0
 LEAST_LEFT = 8 * 2**20
 """Bytes below the limit that must be left for a further part."""
 FOR_MEMORY = 64 * 2**20
-"""The same for a look at what memory is made of."""
+"""The same for the part that shows what memory is used for."""
 FEW = Limits(tasks=200, lines=300, subscribers=500, saved_tasks=1_000)
 _CHECK_S = 1.0
 _WINDOW_S = 1.0
@@ -88,7 +88,7 @@ class EvidenceSaver:
         return self._counts
 
     def start(self) -> None:
-        """Begin to watch, unless the configuration says never."""
+        """Begin to watch, unless ``--evidence-at`` is 0 or there is no directory for bundles."""
         if self._config.evidence_at and self.directory is not None:
             self._thread = threading.Thread(target=self._run, name="qcfeed-evidence", daemon=True)
             self._thread.start()

@@ -66,7 +66,7 @@ def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) 
 
 
 def start_logging(form: str) -> tuple[RecentLog, RepeatLimit]:
-    """Log to stderr, and keep the last lines for reports; what limits repeated lines, too."""
+    """Log to stderr; returns the last lines, kept for reports, and the filter of repeated lines."""
     output = logging.StreamHandler()
     output.setFormatter(formatter(form))
     recent = RecentLog()
@@ -229,7 +229,7 @@ def _quotes_line(service: Service) -> str:
 
 
 def _access_lines(config: Config) -> list[str]:
-    """Who may subscribe, unless everybody may."""
+    """How clients must authenticate; no lines if they need not."""
     ways = [f"API keys of {config.keys}"] if config.keys else []
     ways += ["JSON Web Tokens"] if config.jwt_key or config.jwt_jwks else []
     if not ways:
@@ -253,7 +253,7 @@ def _shared_port_note(config: Config) -> str:
 
 
 def say(*lines: str) -> None:
-    """Write to stderr what a person who starts the service reads; as a line of the log, if that is JSON."""
+    """Write lines for the person who starts the service to stderr; as one log line if the log is JSON."""
     if isinstance(logging.getLogger().handlers[0].formatter, JsonLogFormatter):
         log.info("\n".join(lines))
     else:

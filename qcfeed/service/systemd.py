@@ -18,7 +18,7 @@ NOTIFICATIONS_PER_DEADLINE = 2
 """Keep-alives per watchdog timeout; sd_watchdog_enabled(3) recommends half the timeout."""
 
 STANDING_BY = "X_QCFEED_STANDING_BY=1"
-"""Not of systemd, which ignores names that begin with X_."""
+"""Our own message; systemd ignores names that begin with X_."""
 
 
 class Notifier:

@@ -98,7 +98,7 @@ class Broker:
         )
 
     def _hear(self, line: str) -> None:
-        """Pass on warnings and errors; the rest is chatter about connections."""
+        """Log warnings and errors only; all other lines are about single connections."""
         if any(word in line for word in _SERIOUS) and _KNOWN not in line:
             self._on_line(line)
 

@@ -65,7 +65,7 @@ class ChildProcess:
     async def end(self, timeout: float) -> int:
         """Ask it to end, and kill it after ``timeout`` seconds; its return code."""
         try:
-            # One that is stopped could not end.
+            # A stopped process handles no SIGTERM until it continues.
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             async with asyncio.timeout(timeout):
@@ -128,7 +128,7 @@ async def start(
 
 
 class Readiness:
-    """The socket on which a child says that it is ready, as a service says it to systemd (sd_notify(3))."""
+    """The socket on which a child reports that it is ready, with systemd's protocol (sd_notify(3))."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -5,7 +5,7 @@ from __future__ import annotations
 STUCK_AFTER = 5.0
 """Seconds after which a worker counts as stuck and is named; half of the limit if that is less."""
 _LEAST_CHECKS = 3
-"""Checks in a row that must have failed: one says little if the supervisor itself was stopped meanwhile."""
+"""Checks in a row that must have failed: a single one may fail because the supervisor itself was stopped."""
 
 
 class WorkerHealth:
@@ -25,9 +25,9 @@ class WorkerHealth:
         else:
             self._fail(now - stalled_for, "its event loop does not run")
 
-    def silent(self, asked_at: float, why: str) -> None:
-        """It did not answer in time what it was asked at ``asked_at``."""
-        self._fail(asked_at, why)
+    def silent(self, sent_at: float, why: str) -> None:
+        """It did not answer in time a request that was sent at ``sent_at``."""
+        self._fail(sent_at, why)
 
     def stuck_for(self, now: float) -> float:
         """Seconds for which it has been stuck; 0 unless it counts as stuck."""

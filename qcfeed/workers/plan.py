@@ -114,8 +114,8 @@ def environment(
         for name, value in inherited.items()
         if not name.startswith(("QCFEED_", "WATCHDOG_", "LISTEN_")) and name != "NOTIFY_SOCKET"
     }
-    told = supervised.describe(restarts, successor=successor)
-    return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: told}
+    described = supervised.describe(restarts, successor=successor)
+    return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: described}
 
 
 def _qcfeed(file: str, instance: str) -> tuple[str, ...]:

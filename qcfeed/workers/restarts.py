@@ -1,4 +1,4 @@
-"""When a process that has ended is started again. Pure: time and chance are arguments."""
+"""When a process that has ended is started again. Pure: times and the random number are arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qcfeed.feed import backoff
 from qcfeed.supervised import REASONS
 
 STABLE = 60.0
-"""Seconds after which a process counts as having run well: the next restart is a first one again."""
+"""Seconds after which a process counts as having run well: its next restart is delayed like a first one."""
 LONGEST = 30.0
 _LEAST = 0.1
 """Seconds between two starts at least: a process that ends at once must not occupy a core."""

@@ -16,7 +16,7 @@ _HELD_LINES = 100
 
 
 class Starting:
-    """Each method returns once the process is so far; it raises StartError, with the process ended, if it never is."""
+    """Each method returns when the process has reached that state. If it does not, the process is killed, and StartError raised."""
 
     def __init__(
         self, name: str, child: ChildProcess, readiness: Readiness, messages: Messages
@@ -43,23 +43,25 @@ class Starting:
 
     async def _wait(self, message: str, state: str) -> None:
         name, child = self._name, self.child
-        told = asyncio.create_task(self._readiness.wait(message), name=f"{name} gets {state}")
+        reported = asyncio.create_task(self._readiness.wait(message), name=f"{name} gets {state}")
         ended = asyncio.create_task(child.wait(), name=f"{name} ends")
         try:
-            await asyncio.wait((told, ended), timeout=_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            if told.done():
+            await asyncio.wait(
+                (reported, ended), timeout=_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+            )
+            if reported.done():
                 return
             if ended.done():
                 raise start_error(name, ended.result(), list(child.lines))
             raise StartError(f"{name} was not {state} within {_TIMEOUT:g} s")
         finally:
-            told.cancel()
+            reported.cancel()
             ended.cancel()
-            await asyncio.wait((told, ended))
+            await asyncio.wait((reported, ended))
 
 
 class Messages:
-    """What a process writes: held until it is ready, because an error of its start is told by StartError."""
+    """The lines that a process writes, held until it is ready: a failed start is reported by StartError instead."""
 
     def __init__(self, name: str, tell: Callable[[str, str], None]) -> None:
         self._name = name

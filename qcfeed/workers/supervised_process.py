@@ -149,7 +149,7 @@ class SupervisedProcess:
                 pause = self.restarts.ended(0.0, random.random())
 
     async def _watch(self) -> None:
-        """Check the process while it runs; a life at a time."""
+        """Check the process while it runs, with a new ``WorkerHealth`` after each restart."""
         while True:
             health, child = WorkerHealth(self._stuck_limit), self._child
             while self._child is child and self.state in RUNNING:
@@ -158,12 +158,12 @@ class SupervisedProcess:
             await asyncio.sleep(check_interval(self._stuck_limit))
 
     async def _check_once(self, health: WorkerHealth) -> None:
-        asked_at, child = time.monotonic(), self._child
+        sent_at, child = time.monotonic(), self._child
         stack: tuple[str, ...] = ()
         try:
             report = await self._check()
         except (QcfeedError, TimeoutError, OSError):
-            health.silent(asked_at, "it does not answer")
+            health.silent(sent_at, "it does not answer")
         else:
             stack = report.stack
             health.answered(time.monotonic(), report.stalled_for)
@@ -218,14 +218,14 @@ def _shown(stack: Sequence[str]) -> str:
 
 
 def start_error(name: str, status: int, lines: list[str]) -> QcfeedError:
-    """The error with which a process ended before it was ready, as its last lines tell it."""
-    said = [line for line in lines if line.strip()]
-    at = max((n for n, line in enumerate(said) if "error: " in line), default=None)
+    """The error with which a process ended before it was ready, taken from its last lines."""
+    written = [line for line in lines if line.strip()]
+    at = max((n for n, line in enumerate(written) if "error: " in line), default=None)
     kind = ConfigError if status == ExitStatus.USAGE else StartError
     if at is None:
-        return kind(f"{name} did not start, it {describe_exit(status)}: {' / '.join(said[-3:])}")
-    hints = [line.partition("hint: ")[2] for line in said[at + 1 :] if "hint: " in line]
+        return kind(f"{name} did not start, it {describe_exit(status)}: {' / '.join(written[-3:])}")
+    hints = [line.partition("hint: ")[2] for line in written[at + 1 :] if "hint: " in line]
     return kind(
-        f"{name} did not start: {said[at].partition('error: ')[2]}",
+        f"{name} did not start: {written[at].partition('error: ')[2]}",
         hint=hints[0] if hints else None,
     )

@@ -38,18 +38,18 @@ def negotiate(offers: bytes) -> str | None:
 
 def _answer(parameters: list[str]) -> str | None:
     """The response to one offer; None if a parameter is unknown, repeated or invalid (section 7.1)."""
-    asked = dict(_parameter(each) for each in parameters)
-    if len(asked) < len(parameters) or not asked.keys() <= _FLAGS | _WINDOWS:
+    given = dict(_parameter(each) for each in parameters)
+    if len(given) < len(parameters) or not given.keys() <= _FLAGS | _WINDOWS:
         return None
-    if any(asked[flag] for flag in _FLAGS & asked.keys()):
+    if any(given[flag] for flag in _FLAGS & given.keys()):
         return None
-    for name in _WINDOWS & asked.keys():
+    for name in _WINDOWS & given.keys():
         least = WINDOW_BITS if name == "server_max_window_bits" else 8
         if not (
-            _is_window(asked[name], least) or (name != "server_max_window_bits" and not asked[name])
+            _is_window(given[name], least) or (name != "server_max_window_bits" and not given[name])
         ):
             return None
-    window = f"; server_max_window_bits={WINDOW_BITS}" if "server_max_window_bits" in asked else ""
+    window = f"; server_max_window_bits={WINDOW_BITS}" if "server_max_window_bits" in given else ""
     return f"{NAME}; {_AGREED}{window}"
 
 

@@ -12,7 +12,7 @@ EpochNumber = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Announcement(msgspec.Struct, frozen=True, tag="owner/1"):
-    """An owner tells which share it has, under which epoch, and how its upstream is."""
+    """An owner announces its share, its epoch and the state of its upstream."""
 
     owner: ShortText
     number: Annotated[int, Meta(ge=1, le=256)]

@@ -1,4 +1,4 @@
-"""What a gateway lets through: epochs only rise, and within one the sequence numbers rise.
+"""Decides which quotes a gateway accepts: epochs only rise, and within an epoch the sequence numbers rise.
 
 Two owners are thus never both visible: after the first quote or announcement of a new owner, nothing
 of the one before it passes.
@@ -16,7 +16,7 @@ class OwnerEpochs:
 
     def __init__(self) -> None:
         self._highest: dict[Share, int] = {}
-        # A quote does not tell its owner's share, and may overtake the announcement.
+        # Kept per symbol: a quote does not name its owner's share, and may overtake the announcement.
         self._seen: dict[Symbol, int] = {}
         self.changes = 0
         """How often a revision has risen; while it stays the same, so do all floors."""
@@ -76,7 +76,7 @@ class QuoteOrder:
             if missing < 0:  # a repeat: the reply to a request, which the subscription overtook
                 return None
         else:
-            # Of a new epoch only what follows its first quote can be missing.
+            # A new epoch may begin with any sequence number, so nothing is missing before its first quote.
             missing = 0
             self.epoch = quote.epoch
             self._owners.saw(self._symbol, quote.epoch.revision)

@@ -1,9 +1,10 @@
 """Which symbols a feeder must run, from two views that must agree before one stops.
 
-Gateways answer every announcement of the owner with the symbols that they want; a new one starts at once, for a new
-owner begins with none. A symbol that none of them lists may still be wanted by a gateway whose answer is late, so the feeder asks NATS: it publishes
-an empty message on the symbol's subject with a reply subject. "No responders" confirms that nobody is
-subscribed. Only both together end the symbol's demand, and its feed then lingers.
+Gateways answer every announcement of the owner with the symbols that they want. A symbol that is new in an answer
+starts at once, because a new owner begins without symbols. A symbol that no answer lists may still be wanted by a
+gateway whose answer is late, so the feeder asks NATS: it publishes an empty message on the symbol's subject with a
+reply subject. "No responders" confirms that nobody is subscribed. Only both together end the symbol's demand, and its
+feed then lingers.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class Interest:
     _listed: set[Symbol] = field(default_factory=set)
     _answers: set[str] = field(default_factory=set)
     _doubtful: set[Symbol] = field(default_factory=set)
-    _asked: bool = False
+    _round_open: bool = False
 
     def begin(self) -> None:
         """A new round: gateways are asked."""
         self._listed, self._answers = set(), set()
-        self._asked = True
+        self._round_open = True
 
     def listed(self, gateway: str, symbols: Iterable[Symbol]) -> set[Symbol]:
         """A gateway's answer; the symbols to start, which count as wanted from now on.
@@ -44,7 +45,7 @@ class Interest:
         return start
 
     def requested(self, symbol: Symbol) -> bool:
-        """A gateway asks for a symbol now; True if it does not run yet."""
+        """A gateway requests a symbol; True if it does not run yet."""
         self._listed.add(symbol)
         self._doubtful.discard(symbol)
         new = symbol not in self.wanted
@@ -53,9 +54,9 @@ class Interest:
 
     def end(self) -> set[Symbol]:
         """The round is over; the symbols that run and that no gateway listed: ask NATS about each."""
-        if not self._asked:
+        if not self._round_open:
             return set()
-        self._asked = False
+        self._round_open = False
         self.gateways = len(self._answers)
         self._doubtful = self.wanted - self._listed
         return set(self._doubtful)
@@ -66,7 +67,7 @@ class Interest:
         return self._doubtful - self._listed
 
     def no_responders(self, symbol: Symbol) -> bool:
-        """NATS says that nobody is subscribed to ``symbol``; True if its demand ends by that."""
+        """NATS reports that nobody is subscribed to ``symbol``; True if that ends its demand."""
         if symbol not in self._doubtful or symbol in self._listed:
             return False
         self._doubtful.discard(symbol)
@@ -77,5 +78,5 @@ class Interest:
         """This feeder is no longer the owner."""
         self.wanted.clear()
         self._doubtful.clear()
-        self._asked = False
+        self._round_open = False
         self.gateways = 0

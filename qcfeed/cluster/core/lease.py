@@ -7,8 +7,8 @@ process is stopped. The caller carries out one request at a time and reports its
 
 - A request whose answer is lost may have been carried out: the key is read before anything else is sent.
 - Each attempt to acquire has a name of its own, so a late success of an earlier one is not taken for it.
-- Gateways tell the highest epoch that they have seen. In a bucket that was created again, by a feeder whose clock
-  is behind, revisions may be lower: the feeder that has the lease then raises them, and acquires it again.
+- Gateways report the highest epoch that they have seen. If a feeder whose clock is behind has created the bucket
+  again, revisions may be lower: the owner then raises them, and acquires the lease again.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LeaseOutcome(Enum):
 LeaseAnswer = Stored | Entry | LeaseOutcome
 
 RELEASED = ""
-"""The value of a key whose owner has given it up: anybody may take it by compare-and-set."""
+"""The value of a key whose owner has given it up: any feeder may acquire it by compare-and-set."""
 
 
 class Lease:
@@ -144,7 +144,7 @@ class Lease:
 
     def raise_floor(self, epoch: int) -> None:
         """A gateway has seen ``epoch``. If it is above the owner's, another feeder owns the share, or the
-        bucket was created again: the next renewal tells which.
+        bucket was created again: the outcome of the next renewal shows which.
         """
         self.floor = max(self.floor, epoch)
 
@@ -217,7 +217,7 @@ class Lease:
         if self.epoch is None:
             self._acquire(answer.revision, self._sent_at, now)
         elif self.epoch < self._floor_when_sent:
-            # The lease is ours, and yet a gateway has seen a higher epoch: of an earlier bucket.
+            # The lease is ours, but a gateway has seen a higher epoch, which an earlier bucket must have given.
             self.lose(now)
             self._raise(now)
         else:
@@ -254,7 +254,7 @@ class Lease:
         self.owner = entry.holder.partition(" ")[0]
         self._note(entry, now)
         if entry.holder == self._holder:
-            # Ours: an answer was lost. It counts from the request that stored it at the latest.
+            # Ours: the answer was lost. The lease counts from when the attempt to acquire it was sent, which is safe.
             self.due = now
             if self.epoch is None:
                 self._acquire(entry.revision, self._acquired_at, now)
@@ -279,4 +279,4 @@ class Lease:
 MARGIN = 0.15
 """The share of the time to live by which the owner stops early."""
 LOOK = 0.2
-"""Seconds between two looks of a standby at the owner's key: so long may a lease that is given up lie unused."""
+"""Seconds between a standby's reads of the owner's key, so the longest time that a released lease stays unused."""

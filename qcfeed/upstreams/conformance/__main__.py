@@ -33,16 +33,16 @@ def main() -> int:
 
 
 def _run(subject: UpstreamConformance, name: str) -> bool:
-    said = name.removeprefix("test_").replace("_", " ")
+    sentence = name.removeprefix("test_").replace("_", " ")
     try:
         getattr(subject, name)()
     except unittest.SkipTest as reason:
-        print(f"skipped  {said}: {reason}")
+        print(f"skipped  {sentence}: {reason}")
     except AssertionError as error:
-        print(f"FAILED   {said}: {error}")
+        print(f"FAILED   {sentence}: {error}")
         return False
     else:
-        print(f"passed   {said}")
+        print(f"passed   {sentence}")
     return True
 
 
