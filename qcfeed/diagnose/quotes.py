@@ -154,10 +154,10 @@ def _subscribers(feeds: Sequence[FeedStatus]) -> str:
 def _ages(feeds: Sequence[FeedStatus]) -> list[str]:
     bands = Counter(each.band for each in feeds)
     lines = [", ".join(f"{count(n)} {band.replace('_', ' ')}" for band, n in bands.most_common())]
-    aged = [each for each in feeds if each.age_s is not None]
+    aged = [(each.age_s, each.symbol) for each in feeds if each.age_s is not None]
     if aged:
-        oldest = max(aged, key=lambda each: each.age_s or 0.0)
-        lines.append(f"oldest quote: {oldest.symbol}, {age(oldest.age_s or 0.0)} old")
+        oldest_s, symbol = max(aged)
+        lines.append(f"oldest quote: {symbol}, {age(oldest_s)} old")
     never = len(feeds) - len(aged)
     if never:
         lines.append(f"{plural(never, 'symbol')} without any quote so far")

@@ -122,3 +122,13 @@ def test_only_what_two_looks_agree_on_counts() -> None:
         [gateway("g"), feeder("f", feed("AAPL", epoch="7.2"), feed("MSFT"))], 0
     )
     assert [each.symbol for each in cluster_orphans.agreed(first, second)] == ["MSFT"]
+
+
+def test_each_share_is_examined_although_another_one_is_held_by_a_feeder_that_answers() -> None:
+    def waits_for(share: str, holder: str) -> MemberFeeds:
+        lease = LeaseSeen(holder=holder, revision=41, unrenewed_s=29.0, ttl_s=30.0)
+        view = ClusterView(role="feeder", name=f"h:{share}", symbol_share=share, lease=lease)
+        return MemberFeeds(share, view, ())
+
+    members = [feeder("f"), waits_for("1/2", "h:f"), waits_for("2/2", "h:gone")]
+    assert kinds(members) == [("lease without feeder", "2/2", "share 2/2")]

@@ -330,6 +330,17 @@ def test_a_firing_alert() -> None:
     assert figures(found.evidence[0]) == ["5"]
 
 
+def test_an_alert_that_has_just_begun_is_not_made_older() -> None:
+    begins = dataclasses.replace(firing("QcfeedTargetMissing"), active_s=0.25)
+    assert first(healthy(alerts=[begins]), "QcfeedTargetMissing").began_s == 0.25
+
+
+def test_destroyed_tasks_are_more_urgent_than_a_wrong_clock() -> None:
+    late = [feed(each, age_s=1.0, last_quote_at="2024-03-20T03:15:04Z") for each in ("A", "B")]
+    both = healthy(feeds=late, findings=ledger_findings(rule("destroyed_pending")))
+    assert [each.rule for each in diagnose(both).findings] == ["destroyed_pending", "wrong_clock"]
+
+
 @pytest.mark.parametrize(
     ("name", "urgency"),
     [
