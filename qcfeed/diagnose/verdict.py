@@ -112,6 +112,10 @@ def _conclusion(
             f"NOTHING FOUND YET  {_counts(evidence)}: watched for {age(watched)}, and"
             f" a leak of 1 task per second needs {age(ENOUGH_S)}"
         )
+    if evidence.findings is not None and evidence.findings.undecided:
+        first, *others = evidence.findings.undecided
+        more = f", and {len(others)} more" if others else ""
+        return TOO_EARLY, f"NOTHING FOUND YET  {_counts(evidence)}: {first}{more}"
     earlier = sum(group.count for group in evidence.after.earlier)
     if earlier >= MANY_EARLIER and earlier > evidence.after.totals.live:
         return TOO_EARLY, (
@@ -165,6 +169,8 @@ def _examined(evidence: Evidence) -> Iterator[DiagnosisCheck]:
         yield DiagnosisCheck(subject="history", result=text)
         for explained in evidence.findings.explained:
             yield DiagnosisCheck(subject="demand", result=explained)
+        for open_question in evidence.findings.undecided:
+            yield DiagnosisCheck(subject="undecided", result=open_question)
     yield from _service(evidence)
 
 

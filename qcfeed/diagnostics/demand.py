@@ -6,6 +6,7 @@ will end: its owner, the peer of its connection, or a timer.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain, waits
 from qcfeed.diagnostics.connections import HeldConnectionState, connections
-from qcfeed.diagnostics.loops_in_code import LoopBounds, bounds
+from qcfeed.diagnostics.loops_in_code import calls_itself, rounds_left
 from qcfeed.diagnostics.orphans import is_orphan
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import TaskInfo, task_of
@@ -39,12 +40,13 @@ class ReasonKind(Enum):
     TIMER = "each waits for one timer and then ends"
     LONG_TIMER = "each waits for one timer of more than 15 minutes"
     PARENT = "each belongs to a living task of its own"
+    TURN = "each waits for its turn behind tasks that end by themselves"
 
     @property
     def explains_growth(self) -> bool:
         """Whether it also explains that there are more and more such tasks: demand from outside, or
         tasks that end soon."""
-        return self not in (ReasonKind.OPENED, ReasonKind.LONG_TIMER)
+        return self not in (ReasonKind.OPENED, ReasonKind.LONG_TIMER, ReasonKind.TURN)
 
 
 class Reason(NamedTuple):
@@ -56,6 +58,11 @@ class Reason(NamedTuple):
     ends_in_s: float | None = None
     by: int | None = None
     peer: str = ""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the task ends by itself."""
+        return self.kind in (ReasonKind.TIMER, ReasonKind.LONG_TIMER)
 
 
 def reasons(tasks: Iterable[TaskInfo], total: int = 0) -> list[Reason | None]:
@@ -160,15 +167,22 @@ def _own(found: list[list[Reason]], total: int) -> set[Reason]:
 
 
 def _timer(task: AnyTask) -> Reason | None:
-    """The timer at the end of its wait, if its functions go on for a bounded number of rounds."""
+    """The timer at the end of its wait, if its functions go on for a bounded number of rounds.
+
+    A sleep in a loop counts once for each round that is left.
+    """
     links = chain.links(task.get_coro())
+    own = [link for link in links if _is_of_program(link)]
     left = waits.timeout(links, task)
     sleep = waits.sleep(task)
+    if (left is None and sleep is None) or calls_itself([chain.code(link) for link in own]):
+        return None
+    rounds = [rounds_left(link) for link in own]
     if sleep is not None:
-        left = sleep.left_s if left is None else min(left, sleep.left_s)
-    if left is None or any(
-        bounds(link) is LoopBounds.UNKNOWN for link in links if _is_of_program(link)
-    ):
+        further = math.prod(1 + (each or 0) for each in rounds) - 1
+        asleep = sleep.left_s + further * sleep.whole_s
+        left = asleep if left is None else min(left, asleep)
+    if left is None or None in rounds:
         return None
     return Reason(ReasonKind.LONG_TIMER if left > LONG_S else ReasonKind.TIMER, left)
 

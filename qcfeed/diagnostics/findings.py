@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Certainty(StrEnum):
@@ -45,3 +46,13 @@ class Finding:
     place: str = ""
     source: str = ""
     next: list[str] = field(default_factory=list)
+
+
+class Doubt(NamedTuple):
+    """What is no finding so far, and leaves open whether all is well: tasks of a location, in one sentence."""
+
+    location: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.text}"

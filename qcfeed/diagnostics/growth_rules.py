@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.findings import Certainty, Doubt, Finding
 from qcfeed.diagnostics.history import LocationSeries
 from qcfeed.diagnostics.observations import Observations, UntrackedTasks
 from qcfeed.diagnostics.trend import Trend, trend
@@ -15,6 +15,11 @@ PROVED_SPAN = 60
 """Snapshots over which growth is certain. Growth over fewer is suspected, and checked again."""
 PARTS = 6
 """Parts into which a span is divided. The lowest count must rise from each part to the next."""
+EARLY_SPANS, EARLY_PARTS = (12, 6), 3
+"""Snapshots of two minutes and of one, and the parts into which they are divided: growth for so long is no
+suspicion, and yet it is growth."""
+LASTING = 1.5
+"""The number of tasks with a known lifetime that are created at a steady rate may rise for so many lifetimes."""
 MIN_UNTRACKED = 20
 """Untracked tasks; fewer are not reported."""
 RECHECK_S = 600.0
@@ -31,12 +36,33 @@ def growing(seen: Observations) -> Iterator[Finding]:
     Suspected only: rising demand looks the same.
     """
     for series in seen.series:
-        if series.location in seen.explained:
-            continue
         for span in SPANS:
-            if len(series.live) >= span and (finding := _climb(series, seen.times, span)):
+            if len(series.live) < span or _is_explained(seen, series, span):
+                continue
+            if finding := _climb(series, seen.times, span):
                 yield finding
                 break
+
+
+def undecided(seen: Observations) -> Iterator[Doubt]:
+    """Locations whose tasks have become more in the last minute or two, without an explanation."""
+    for series in seen.series:
+        for span in EARLY_SPANS:
+            live = series.live[-span:]
+            if len(live) < span or _is_explained(seen, series, span):
+                continue
+            if _trend(live, EARLY_PARTS) is not None:
+                took = seen.times[-1] - seen.times[-span]
+                yield Doubt(series.location, f"live tasks have grown: {_pace(live, took)}")
+                break
+
+
+def _is_explained(seen: Observations, series: LocationSeries, span: int) -> bool:
+    """Whether what keeps the tasks alive explains that they become more for so long."""
+    why = seen.explained.get(series.location)
+    if why is None or why.lifetime_s is None:
+        return why is not None
+    return seen.times[-1] - seen.times[-span] <= LASTING * why.lifetime_s
 
 
 def untracked(seen: Observations) -> Iterator[Finding]:
@@ -116,10 +142,10 @@ def _growth(
     )
 
 
-def _trend(counts: Sequence[int]) -> Trend | None:
+def _trend(counts: Sequence[int], parts: int = PARTS) -> Trend | None:
     """The trend of the counts if they climb steadily, until now, and by more than chance."""
-    seen = trend(counts, PARTS)
-    lately = trend(counts[-(len(counts) // PARTS) :], 2)
+    seen = trend(counts, parts)
+    lately = trend(counts[-(len(counts) // parts) :], 2)
     if not (seen and seen.climbs and lately and lately.climbs):
         return None  # no growth, or only while the program started
     # The number N of tasks that come and go independently fluctuates by about the square root of N.

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qcfeed.diagnostics.demand import ReasonKind
-from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.findings import Certainty, Doubt, Finding
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Observations, Survivors
-from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN
+from qcfeed.diagnostics.survival import FEW, NEEDED, NEEDED_UNKNOWN
 
 PROVED_FROM = 300
 """A leak counts as proved from this many unexplained tasks and expected ends on, if it is known how long
@@ -67,9 +67,31 @@ def explained(seen: Observations) -> Iterator[str]:
     if seen.untracked.are_explained and seen.untracked.counts[-1:] != [0]:
         yield f"{seen.untracked.counts[-1]:,} untracked tasks: {ReasonKind.CONNECTION.value}"
     known = {tasks.location for tasks in seen.survivors}
-    for location, reason in seen.explained.items():
+    for location, why in seen.explained.items():
         if location not in known:
-            yield f"{location}: {reason}"
+            yield f"{location}: {why.text}"
+
+
+def undecided(seen: Observations) -> Iterator[Doubt]:
+    """Tasks that do not end so far, without an explanation, and too few to accuse."""
+    accused = [id(each) for tasks, children in _accused(seen) for each in (tasks, *children)]
+    some = [each for each in seen.survivors if each.unexplained >= FEW.old]
+    some += [each for each in seen.early if _is_open(each)]
+    for tasks in some:
+        if id(tasks) not in accused and _first_of(tasks, some) is tasks:
+            number = tasks.unexplained or tasks.survival.old
+            yield Doubt(
+                tasks.location,
+                f"{number:,} tasks have not ended so far, too few to judge;"
+                f" {tasks.survival.per_minute:,.1f} more per minute",
+            )
+
+
+def _is_open(tasks: Survivors) -> bool:
+    """Whether enough of a group is unexplained, or what explains it sets no limit to its number."""
+    if tasks.unexplained:
+        return tasks.unexplained >= FEW.old
+    return tasks.reason is not None and not tasks.reason.kind.explains_growth
 
 
 def _accused(seen: Observations) -> list[tuple[Survivors, list[Survivors]]]:

@@ -8,8 +8,9 @@ set or dict have as many rounds as that has items left; the number of rounds of 
 from __future__ import annotations
 
 import dis
+import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from types import CodeType
@@ -19,6 +20,8 @@ from qcfeed.diagnostics import chain
 
 MAX_ROUNDS = 1_000
 """Rounds that a ``for`` loop may have left to count as bounded."""
+REPEATS = 3
+"""Rounds of calls from which functions that await each other are a loop: two may be a coincidence."""
 _JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs, *getattr(dis, "hasjump", ())])
 _AWAIT = "JUMP_BACKWARD_NO_INTERRUPT"
 """The jump backwards inside ``await``, which is not a loop of the program."""
@@ -76,6 +79,35 @@ def bounds(link: Any) -> LoopBounds:
         return LoopBounds.NO_LOOP
     bounded = sum(_ends_soon(each) for each in chain.held(link))
     return LoopBounds.ROUNDS if bounded >= around.fors and not around.others else LoopBounds.UNKNOWN
+
+
+def rounds_left(link: Any) -> int | None:
+    """How many further rounds the loops around it have; 0 outside a loop, None if that is not known.
+
+    Loops inside each other count as if each round of the outer one had as many rounds as the inner one has left.
+    Cost: as for ``bounds``.
+    """
+    kind = bounds(link)
+    if kind is not LoopBounds.ROUNDS:
+        return 0 if kind is LoopBounds.NO_LOOP else None
+    left = (operator.length_hint(each, 0) for each in chain.held(link) if _ends_soon(each))
+    return math.prod(1 + each for each in left) - 1
+
+
+def calls_itself(codes: Sequence[CodeType | None]) -> bool:
+    """Whether functions that await each other have come back to the same ones REPEATS times: a loop made of calls.
+
+    A decorator that stands in between is no repetition: the functions that it decorates differ.
+    """
+    number = len(codes)
+    for period in range(1, number // REPEATS + 1):
+        for start in range(number - REPEATS * period + 1):
+            first, *others = (
+                codes[start + n * period : start + (n + 1) * period] for n in range(REPEATS)
+            )
+            if None not in first and all(each == first for each in others):
+                return True
+    return False
 
 
 @lru_cache(1024)

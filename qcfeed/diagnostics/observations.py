@@ -60,6 +60,14 @@ class Parents(NamedTuple):
     coroutine: str
 
 
+class Explanation(NamedTuple):
+    """Why a location has more and more live tasks. ``lifetime_s``: how long each lives at most; None if that
+    is not known. The number of tasks created at a steady rate rises for so long, and not for longer."""
+
+    text: str
+    lifetime_s: float | None = None
+
+
 @dataclass(slots=True)
 class Survivors:
     """Live tasks of one spawn location and coroutine of which none, or hardly any, ends.
@@ -95,7 +103,8 @@ class Observations:
 
     ``times``: when the snapshots behind ``series`` were taken. ``orphaned``: tasks whose owner is
     gone. ``stubborn``: tasks that were cancelled more than once and are alive. ``survivors``:
-    groups of tasks that do not end. ``explained``: by location, what explains that its tasks grow in
+    groups of tasks that do not end. ``early``: groups of which a few tasks do not end so far.
+    ``explained``: by location, what explains that its tasks grow in
     number. ``abandoned``: tasks that wait for a future that no other object refers to. ``incomplete``:
     why the ledger may not see all tasks. ``skipped``: checks that were skipped, each with the reason.
     """
@@ -106,7 +115,8 @@ class Observations:
     orphaned: list[SuspectTasks] = field(default_factory=list)
     stubborn: list[SuspectTasks] = field(default_factory=list)
     survivors: list[Survivors] = field(default_factory=list)
-    explained: dict[str, str] = field(default_factory=dict)
+    early: list[Survivors] = field(default_factory=list)
+    explained: dict[str, Explanation] = field(default_factory=dict)
     abandoned: list[SuspectTasks] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
     late_wakeups: list[Stall] = field(default_factory=list)

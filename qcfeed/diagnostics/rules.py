@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.diagnostics import growth_rules, leak_rules
-from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.findings import Certainty, Doubt, Finding
 from qcfeed.diagnostics.observations import Observations, SuspectTasks
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -36,6 +36,16 @@ def findings(seen: Observations) -> list[Finding]:
     """The findings of all rules, the most certain first. Cost: 0.2 ms per location with a full history."""
     found = [finding for rule in RULES for finding in rule(seen)]
     return sorted(found, key=lambda finding: _CERTAINTIES.index(finding.certainty))
+
+
+def undecided(seen: Observations, found: Sequence[Finding]) -> list[Doubt]:
+    """What leaves open whether all is well, one per location. ``found``: the findings; what they say is no doubt."""
+    known = {each.location for each in found}
+    doubts: dict[str, Doubt] = {}
+    for doubt in (*leak_rules.undecided(seen), *growth_rules.undecided(seen)):
+        if doubt.location not in known:
+            doubts.setdefault(doubt.location, doubt)
+    return list(doubts.values())
 
 
 def incomplete(seen: Observations) -> Iterator[Finding]:

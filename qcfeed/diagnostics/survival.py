@@ -55,6 +55,19 @@ NEEDED = RequiredEvidence(old=15, expected=15, span_s=16.0)
 """Used if it is known how long sound tasks of the group take."""
 NEEDED_UNKNOWN = RequiredEvidence(old=40, expected=60, span_s=20.0)
 """Used if hardly any task of the group has ever ended. Any long work looks like this at first."""
+FEW = RequiredEvidence(old=5, expected=5, span_s=16.0)
+"""What is too little for a suspicion, and too much to say that all is well."""
+
+
+class Bars(NamedTuple):
+    """What is needed where it is known how long sound tasks of the group take, and where it is not.
+
+    ``oldest``: the oldest task must be so many times as old as the age that is judged.
+    """
+
+    known: RequiredEvidence
+    unknown: RequiredEvidence
+    oldest: float
 
 
 class ObservedEnd(NamedTuple):
@@ -146,10 +159,13 @@ class Population:
 
         Cost: 1 us per followed task.
         """
-        found = self._found(now)
-        return next(found, None)
+        return next(self._found(now, Bars(NEEDED, NEEDED_UNKNOWN, oldest=2.0)), None)
 
-    def _found(self, now: float) -> Iterator[Survival]:
+    def early(self, now: float) -> Survival | None:
+        """The tasks that do not end so far, if there are a FEW or more. Cost: as for ``survival``."""
+        return next(self._found(now, Bars(FEW, FEW, oldest=1.5)), None)
+
+    def _found(self, now: float, bars: Bars) -> Iterator[Survival]:
         ages = sorted(now - created_at for created_at in self._alive.values())
         for window in WINDOWS_S:
             young = [age for age in ages if age <= window]
@@ -157,15 +173,17 @@ class Population:
                 continue
             for age in AGES_S:
                 # The age must be long compared with the time between two looks, which blurs the ends,
-                # and leave at least as much time beyond it as before it.
-                if 2 * self._pace <= age <= young[-1] / 2:
-                    seen = self._judge(now, age, window, young)
+                # and leave enough time beyond it.
+                if 2 * self._pace <= age <= young[-1] / bars.oldest:
+                    seen = self._judge(now, age, window, young, bars)
                     if seen is not None:
                         yield seen
             if young[-1] == ages[-1]:
                 return  # longer windows show the same tasks
 
-    def _judge(self, now: float, age: float, window: float, young: list[float]) -> Survival | None:
+    def _judge(
+        self, now: float, age: float, window: float, young: list[float], bars: Bars
+    ) -> Survival | None:
         old = [each for each in young if each >= age]
         span = young[-1]
         ends = [end for end in self._ends if now - end.at <= window]
@@ -174,7 +192,7 @@ class Population:
             each for each in self._usual if each < age
         ]
         is_known = len(earlier) >= KNOWN_ENDS
-        needed = NEEDED if is_known else NEEDED_UNKNOWN
+        needed = bars.known if is_known else bars.unknown
         expected = sum(each - age for each in old) / age
         if len(old) < needed.old or expected < needed.expected or span < needed.span_s:
             return None

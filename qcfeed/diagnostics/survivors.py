@@ -10,17 +10,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
-from types import CoroutineType
 from typing import Any
 
 from qcfeed.diagnostics import abandoned, by_object, demand, snapshot, waits
 from qcfeed.diagnostics.connections import HeldConnectionState, connections
+from qcfeed.diagnostics.demand import Reason
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_rows import ObjectRow
-from qcfeed.diagnostics.observations import Parents, Survivors
+from qcfeed.diagnostics.observations import Explanation, Parents, Survivors
 from qcfeed.diagnostics.scan import LiveTaskScan
-from qcfeed.diagnostics.site import Site, short_path
-from qcfeed.diagnostics.survival import Population, Survival
+from qcfeed.diagnostics.site import Site
+from qcfeed.diagnostics.survival import Survival
+from qcfeed.diagnostics.survivor_groups import Functions, WatchedGroup
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, task_of
 
 LOOK_EVERY_S = 2.0
@@ -29,6 +30,8 @@ MAX_GROUPS = 2_000
 """Groups that are followed; if there are more, those with most tasks."""
 SAMPLE = 60
 """Old tasks of a group that are examined, spread over their ages."""
+MAX_EARLY = 20
+"""Groups that are described of those with too few tasks for a judgement; the largest."""
 MIN_UNEXPLAINED = 0.1
 """Share of the examined tasks from which tasks without a reason are reported."""
 ONE_PARENT_EACH = 1.5
@@ -38,51 +41,6 @@ ALL_BUT_FEW = 0.9
 """Share of a group that counts as nearly all of it."""
 _SERIALS = 5
 _KINDS = 3
-
-
-class WatchedGroup:
-    """The tasks of one location that run one coroutine function."""
-
-    __slots__ = ("_ended_at", "code", "count", "found", "parents", "population", "site")
-
-    def __init__(self, site: Site, code: Any) -> None:
-        self.site = site
-        self.code = code  # held, so that no other code object gets its id()
-        self.population = Population()
-        self.count = 0
-        """Live tasks at the last look."""
-        self.found: dict[int, float] = {}
-        self.parents: dict[int, int] = {}
-        """The parents of the followed tasks, by serial."""
-        self._ended_at = 0.0
-
-    @property
-    def defined_at(self) -> str:
-        """``file:line`` of the coroutine function; empty if it has no code."""
-        line = getattr(self.code, "co_firstlineno", None)
-        return "" if line is None else f"{short_path(self.code.co_filename)}:{line}"
-
-    @property
-    def coroutine(self) -> str:
-        """The qualified name of the coroutine function."""
-        return str(getattr(self.code, "co_qualname", getattr(self.code, "__qualname__", "?")))
-
-    def begin(self) -> None:
-        self.count, self.found, self.parents = 0, {}, {}
-
-    def end(self, now: float) -> None:
-        """Take in what a look has found."""
-        self.population.note_usual(self._lifetimes())
-        self.population.look(now, self.found)
-        self.found = {}
-
-    def _lifetimes(self) -> list[float]:
-        """How long the tasks took that ended since the last look, of those that the ledger kept."""
-        since, name = self._ended_at, self.coroutine
-        ended = [each for each in self.site.recent_ended.copy() if each.ended_at > since]
-        if ended:
-            self._ended_at = max(each.ended_at for each in ended)
-        return [each.ended_at - each.created_at for each in ended if each.coroutine == name]
 
 
 class SurvivorWatch:
@@ -96,7 +54,8 @@ class SurvivorWatch:
         self.dropped = 0
         """Groups that were not followed at the last look, because there are too many."""
         self._ledger = ledger
-        self._groups: dict[tuple[Site, int], WatchedGroup] = {}
+        self._groups: dict[tuple[Site, Any], WatchedGroup] = {}
+        self._functions = Functions()
         self._lock = threading.Lock()
 
     def note(self, now: float) -> None:
@@ -118,9 +77,32 @@ class SurvivorWatch:
         """
         with self._lock:
             judged = [
-                (group, survival, _spread(survival.serials), Counter(group.parents.values()))
+                (group, survival)
                 for group in self._groups.values()
                 if (survival := group.population.survival(now)) is not None
+            ]
+        return self._describe_all(judged)
+
+    def early(self, now: float) -> list[Survivors]:
+        """The groups of which a few tasks do not end so far, too few for ``survivors``; at most MAX_EARLY.
+
+        Cost: as for ``survivors``.
+        """
+        with self._lock:
+            judged = [
+                (group, survival)
+                for group in self._groups.values()
+                if group.population.survival(now) is None
+                and (survival := group.population.early(now)) is not None
+            ]
+        judged.sort(key=lambda each: -each[0].count)
+        return self._describe_all(judged[:MAX_EARLY])
+
+    def _describe_all(self, groups: list[tuple[WatchedGroup, Survival]]) -> list[Survivors]:
+        with self._lock:
+            judged = [
+                (group, survival, _spread(survival.serials), Counter(group.parents.values()))
+                for group, survival in groups
             ]
         wanted = {serial for _, _, spread, parents in judged for serial in (*spread, *parents)}
         records = self._ledger.find_all(wanted) if wanted else {}
@@ -131,7 +113,7 @@ class SurvivorWatch:
             for group, survival, spread, parents in judged
         ]
 
-    def explain(self, locations: Collection[str]) -> dict[str, str]:
+    def explain(self, locations: Collection[str], now: float) -> dict[str, Explanation]:
         """What explains the live tasks of a location, for those locations where something does.
 
         Cost: 0.2 us per live task if there are any locations, and 100 us for each of SAMPLE tasks per
@@ -149,24 +131,19 @@ class SurvivorWatch:
         records = self._ledger.find_all(wanted) if wanted else {}
         found = {}
         for location, some in spread.items():
-            known = demand.reasons(_found(records, some), live[location])
+            examined = _found(records, some)
+            known = demand.reasons(examined, live[location])
             main = demand.most_frequent(known)
             share = known.count(None) / len(known) if known else 1.0
             if main is not None and main.kind.explains_growth and share < MIN_UNEXPLAINED:
-                found[location] = main.kind.value
+                found[location] = Explanation(main.kind.value, _lifetime(examined, known, now))
         return found
 
     def _add(self, some: list[TaskInfo]) -> None:
-        groups = self._groups
+        groups, function_of = self._groups, self._functions.of
         for info in some:
-            task = task_of(info)
-            try:
-                coroutine = None if task is None else task.get_coro()
-            except Exception:  # noqa: BLE001 - a task class of the program may raise anything
-                coroutine = None
-            is_plain = type(coroutine) is CoroutineType
-            code = coroutine.cr_code if is_plain else _code(coroutine)  # type: ignore[union-attr]
-            key = (info.site, id(code))
+            code, function = function_of(task_of(info))
+            key = (info.site, function)
             group = groups.get(key)
             if group is None:
                 group = groups[key] = WatchedGroup(info.site, code)
@@ -199,8 +176,12 @@ class SurvivorWatch:
         reasons = demand.reasons((record for some in slices for record in some), survival.old)
         unexplained = [each for each, why in zip(examined, reasons, strict=True) if why is None]
         share = len(unexplained) / len(examined) if examined else 0.0
+        shared = self._shared_object(group.site, unexplained) if share >= MIN_UNEXPLAINED else None
+        if shared is not None and self._come_free(shared):
+            reasons = [why or Reason(demand.ReasonKind.TURN) for why in reasons]
+            share = 0.0
         if share < MIN_UNEXPLAINED:
-            unexplained, share = [], 0.0
+            unexplained, share, shared = [], 0.0, None
         shown = unexplained or examined
         return Survivors(
             location=group.site.location,
@@ -213,7 +194,7 @@ class SurvivorWatch:
             waits=_waits(shown),
             hung_up=sum(_is_hung_up(each) for each in shown),
             unwakeable=sum(_is_unwakeable(each) for each in shown),
-            shared=self._shared_object(group.site, shown) if unexplained else None,
+            shared=shared,
             examined=len(shown),
             parents=parents,
             serials=[each.serial for each in shown[:_SERIALS]],
@@ -227,6 +208,15 @@ class SurvivorWatch:
                 return row
         return None
 
+    def _come_free(self, row: ObjectRow) -> bool:
+        """Whether tasks hold this lock or semaphore that end by themselves, as far as they are known."""
+        holders = [each for each in row.object.holders if each.how == "holds"]
+        known = [each.serial for each in holders if each.serial is not None]
+        if not holders or len(known) < len(holders):
+            return False
+        why = demand.reasons(list(self._ledger.find_all(set(known)).values()))
+        return len(why) == len(known) and all(each is not None and each.ends for each in why)
+
 
 def _spread(serials: list[int]) -> list[int]:
     """Up to SAMPLE of these serials, spread evenly."""
@@ -236,6 +226,16 @@ def _spread(serials: list[int]) -> list[int]:
 def _found(records: Mapping[int, TaskRecord], serials: list[int]) -> list[TaskRecord]:
     """The records of those of the tasks that are still alive."""
     return [records[serial] for serial in serials if serial in records]
+
+
+def _lifetime(examined: list[TaskRecord], reasons: list[Reason | None], now: float) -> float | None:
+    """How long the tasks live at most that end by themselves; None if any of them may live for longer."""
+    ages = [
+        now - record.created_at + why.ends_in_s
+        for record, why in zip(examined, reasons, strict=True)
+        if why is not None and why.ends_in_s is not None
+    ]
+    return max(ages) if ages and len(ages) == len(reasons) - reasons.count(None) else None
 
 
 def _parents(
@@ -271,9 +271,3 @@ def _is_unwakeable(record: TaskRecord) -> bool:
     return abandoned.only_its_own(task) or (
         abandoned.other_holders(task) is abandoned.OtherHolders.NOBODY
     )
-
-
-def _code(coroutine: Any) -> Any:
-    """The code of a coroutine that is not a plain one; its class if it has no code."""
-    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
-    return type(coroutine) if code is None else code

@@ -90,6 +90,8 @@ def _summarize(answer: Findings, output: Format) -> None:
         say(f"skipped: {formats.printable(line)}")
     for line in answer.explained:
         say(f"explained: {formats.printable(line)}")
+    for line in answer.undecided:
+        say(f"undecided: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
         snapshots = formats.plural(answer.snapshots, "snapshot")
         basis = f"{snapshots} in {formats.age(answer.watched_s)}"

@@ -51,6 +51,7 @@ class _FindingsHandler:
             skipped=look.skipped,
             explained=list(leak_rules.explained(look)),
             untracked_explained=look.untracked.are_explained,
+            undecided=[str(each) for each in rules.undecided(look, rows)],
         )
 
 

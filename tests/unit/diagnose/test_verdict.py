@@ -570,6 +570,21 @@ def test_explained_growth_is_told_as_demand() -> None:
     assert [each.result for each in judged.checks if each.subject == "demand"] == [told]
 
 
+def test_tasks_in_doubt_are_never_called_healthy() -> None:
+    told = ["bot.py:88: 6 tasks have not ended so far", "web.py:7: live tasks have grown"]
+    evidence = healthy(findings=ledger_findings())
+    assert evidence.findings is not None
+    evidence.findings.undecided = told
+    judged = diagnose(evidence)
+    assert (judged.verdict, judged.findings, judged.to_recheck) == ("too_early", [], [])
+    assert judged.headline == (
+        f"NOTHING FOUND YET  2 tasks, 2 feeds, 4 subscriptions: {told[0]}, and 1 more"
+    )
+    assert [each.result for each in judged.checks if each.subject == "undecided"] == told
+    evidence.findings.undecided = told[:1]
+    assert diagnose(evidence).headline.endswith(told[0])
+
+
 def test_the_sentences_for_the_incident() -> None:
     found = worst(diagnose(leak()))
     assert found.headline == f"20,000 tasks from {LEAKY} are orphaned"

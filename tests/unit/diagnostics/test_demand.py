@@ -37,6 +37,12 @@ async def retry(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+async def call_itself(seconds: float, depth: int) -> None:
+    if depth > 1:
+        await call_itself(seconds, depth - 1)
+    await asyncio.sleep(seconds)
+
+
 async def within(seconds: float) -> None:
     async with asyncio.timeout(seconds):
         await forever()
@@ -76,9 +82,12 @@ async def reasons(ledger: Ledger, *starts: Start) -> AsyncIterator[list[Reason |
         (lambda: sleep_once(60), ReasonKind.TIMER),
         (lambda: sleep_once(2 * LONG_S), ReasonKind.LONG_TIMER),
         (lambda: retry(60), ReasonKind.TIMER),
+        (lambda: retry(0.3 * LONG_S), ReasonKind.LONG_TIMER),
+        (lambda: call_itself(60, 2), ReasonKind.TIMER),
         (lambda: within(60), ReasonKind.TIMER),
         (lambda: wait_for(60), ReasonKind.TIMER),
         (lambda: sleep_for_ever(60), None),
+        (lambda: call_itself(60, 3), None),
         (lambda: again_within(60), None),
         (forever, None),
     ],
@@ -91,6 +100,12 @@ async def test_a_timer_explains_only_what_ends_with_it(
         if found is not None:
             assert found.ends_in_s is not None
             assert 0 < found.ends_in_s <= 2 * LONG_S
+
+
+async def test_the_rounds_that_are_left_count_to_the_time_until_a_task_ends(ledger: Ledger) -> None:
+    async with reasons(ledger, lambda: retry(60)) as (found,):
+        assert found is not None
+        assert found.ends_in_s == pytest.approx(5 * 60, abs=PATIENCE)
 
 
 async def test_an_open_owner_explains_its_own_task(ledger: Ledger, subscriber: Subscriber) -> None:

@@ -12,7 +12,13 @@ from qcfeed.diagnostics.demand import Reason, ReasonKind
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.object_holders import Holder, HolderPath
 from qcfeed.diagnostics.object_rows import ObjectRow
-from qcfeed.diagnostics.observations import Observations, Parents, Survivors, UntrackedTasks
+from qcfeed.diagnostics.observations import (
+    Explanation,
+    Observations,
+    Parents,
+    Survivors,
+    UntrackedTasks,
+)
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
 from qcfeed.diagnostics.wait_objects import WaitObject
 
@@ -244,7 +250,7 @@ def test_untracked_tasks_that_serve_connections_are_told_as_demand() -> None:
 
 def test_explanations_of_slower_growth_are_told_too() -> None:
     explained = {
-        "bot.py:88": "the owner of each is open",
-        "web.py:7": "each holds an open connection",
+        "bot.py:88": Explanation("the owner of each is open"),
+        "web.py:7": Explanation("each holds an open connection"),
     }
     assert told(survivors(), explained=explained) == ["web.py:7: each holds an open connection"]

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics.loops_in_code import MAX_ROUNDS, LoopBounds, bounds
+from qcfeed.diagnostics.loops_in_code import (
+    MAX_ROUNDS,
+    LoopBounds,
+    bounds,
+    calls_itself,
+    rounds_left,
+)
 
 
 async def wait() -> None:
@@ -147,3 +153,40 @@ async def test_a_coroutine_that_is_not_suspended_is_unknown() -> None:
     coroutine = once()
     coroutine.close()
     assert bounds(coroutine) is LoopBounds.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("function", "left"),
+    [(once, 0), (rounds_of_a_retry, 4), (rounds_in_rounds, 8), (for_ever, None)],
+)
+async def test_the_rounds_that_are_left(
+    function: Callable[[], Coroutine[Any, Any, None]], left: int | None
+) -> None:
+    task = asyncio.create_task(function())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert rounds_left(task.get_coro()) == left
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(
+    ("chain", "is_loop"),
+    [
+        ("", False),
+        ("aa", False),
+        ("aaa", True),
+        ("main a a a sleep", True),
+        ("ababa", False),
+        ("main a b a b a b", True),
+        ("wrapper f wrapper g wrapper h", False),
+        ("? ? ?", False),
+    ],
+)
+def test_functions_that_call_each_other_again_and_again_are_a_loop(
+    chain: str, is_loop: bool
+) -> None:
+    """Three rounds count; a decorator of three functions is no round."""
+    names = chain.split() if " " in chain else list(chain)
+    codes = {name: compile("0", name, "eval").replace(co_name=name) for name in names}
+    assert calls_itself([None if name == "?" else codes[name] for name in names]) is is_loop

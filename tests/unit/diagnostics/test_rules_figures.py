@@ -8,7 +8,12 @@ import pytest
 
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.history import LocationSeries
-from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
+from qcfeed.diagnostics.observations import (
+    Explanation,
+    Observations,
+    SuspectTasks,
+    UntrackedTasks,
+)
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
@@ -105,7 +110,9 @@ def test_growth_must_exceed_twice_the_widest_burst() -> None:
 
 def test_locations_that_are_explained_are_passed_over_and_others_not() -> None:
     grows = [series(STEADY, "a.py:1"), series(STEADY, "b.py:2")]
-    (finding,) = observed(*grows, explained={"a.py:1": "each holds an open connection"})
+    (finding,) = observed(
+        *grows, explained={"a.py:1": Explanation("each holds an open connection")}
+    )
     assert finding.location == "b.py:2"
     assert len(observed(*grows)) == 2
 

@@ -12,7 +12,7 @@ import pytest
 from qcfeed.diagnostics.history import MAX_LOCATIONS
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.observations import SuspectTasks
+from qcfeed.diagnostics.observations import Explanation, SuspectTasks
 from qcfeed.diagnostics.sampler import SAMPLE_EVERY_S, DiagnosticsSampler
 from qcfeed.diagnostics.snapshot import LocationCounts, TaskSnapshot
 from qcfeed.diagnostics.task_info import TaskInfo, info_of
@@ -174,7 +174,7 @@ async def test_growth_is_explained_by_what_keeps_nine_of_ten_tasks(
             owner.closed = True
         sampler.look(NOW)
         sampler.sample(NOW)
-        expected = {location: "the owner of each is open"} if explained else {}
+        expected = {location: Explanation("the owner of each is open")} if explained else {}
         assert sampler.observe(NOW).explained == expected, gone
     await end(*tasks)
 

@@ -169,10 +169,14 @@ async def test_what_explains_a_growing_location(stage: Stage) -> None:
     await stage.start(sleep_once, 30)
     stage.look()
     (at,) = {task.site.location for task in stage.tasks}
-    assert stage.watch.explain([at, "elsewhere.py:1"]) == {at: ReasonKind.TIMER.value}
+    (explained,) = stage.watch.explain([at, "elsewhere.py:1"], stage.now).items()
+    assert (explained[0], explained[1].text) == (at, ReasonKind.TIMER.value)
+    assert explained[1].lifetime_s == pytest.approx(100, abs=5), (
+        "the oldest is 40 s old and has 60 s left"
+    )
     await stage.start(forever, 30)
     stage.look()
-    assert stage.watch.explain([at]) == {}
+    assert stage.watch.explain([at], stage.now) == {}
 
 
 class Odd(asyncio.Task[Any]):
