@@ -31,6 +31,8 @@ WARNINGS = frozenset(
 it lasts. A suspicion about tasks does prevent it."""
 ENOUGH_S = 60.0
 """Seconds after which a leak of one task per second shows (diagnostics/survival.py)."""
+ENOUGH_SNAPSHOTS = 6
+"""Snapshots without which growth cannot be seen; on an overloaded machine they take longer than a minute."""
 MANY_EARLIER = 20
 """From this many tasks from before the ledger on, if they are the majority, the verdict is not HEALTHY."""
 NAMED_GROUPS = 2
@@ -111,6 +113,11 @@ def _conclusion(
         return TOO_EARLY, (
             f"NOTHING FOUND YET  {_counts(evidence)}: watched for {age(watched)}, and"
             f" a leak of 1 task per second needs {age(ENOUGH_S)}"
+        )
+    if evidence.findings is not None and evidence.findings.snapshots < ENOUGH_SNAPSHOTS:
+        return TOO_EARLY, (
+            f"NOTHING FOUND YET  {_counts(evidence)}: {plural(evidence.findings.snapshots, 'snapshot')},"
+            f" and growth needs {ENOUGH_SNAPSHOTS}"
         )
     if evidence.findings is not None and evidence.findings.undecided:
         first, *others = evidence.findings.undecided

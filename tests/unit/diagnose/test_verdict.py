@@ -585,6 +585,16 @@ def test_tasks_in_doubt_are_never_called_healthy() -> None:
     assert diagnose(evidence).headline.endswith(told[0])
 
 
+@pytest.mark.parametrize(("snapshots", "verdict"), [(5, "too_early"), (6, "healthy")])
+def test_without_enough_snapshots_growth_cannot_be_seen(snapshots: int, verdict: str) -> None:
+    evidence = healthy(findings=ledger_findings())
+    assert evidence.findings is not None
+    evidence.findings.snapshots = snapshots
+    judged = diagnose(evidence)
+    assert judged.verdict == verdict
+    assert ("5 snapshots, and growth needs 6" in judged.headline) is (verdict == "too_early")
+
+
 def test_the_sentences_for_the_incident() -> None:
     found = worst(diagnose(leak()))
     assert found.headline == f"20,000 tasks from {LEAKY} are orphaned"

@@ -138,6 +138,13 @@ def test_growth_of_a_minute_is_a_doubt() -> None:
     assert minute([10, 60, 110, 160, 160, 160]) == [], "it has stopped"
 
 
+def test_slower_growth_shows_in_two_minutes() -> None:
+    slow = [100 + 9 * n for n in range(12)]
+    assert minute(slow[-6:]) == []
+    (doubt,) = minute(slow)
+    assert doubt.text == "live tasks have grown: 100 to 199 in 110 s, +54 per minute"
+
+
 def test_growth_that_is_explained_or_found_is_no_doubt() -> None:
     grows = [10 + 50 * n for n in range(6)]
     assert minute(grows, explained={"a.py:1": Explanation("the owner of each is open")}) == []
