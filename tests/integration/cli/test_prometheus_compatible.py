@@ -60,7 +60,7 @@ def test_null_is_an_empty_list_of_alerts_and_rules(qcfeed_: Call, groups: Any) -
 def test_a_body_of_another_form_is_one_sentence(qcfeed_: Call, command: str, body: bytes) -> None:
     began = time.monotonic()
     with serving(lambda _, __: [reply(body)]) as url:
-        left = qcfeed_(command, "--prometheus", url)
+        left = qcfeed_("--timeout", f"{PATIENCE:g}", command, "--prometheus", url)
     assert left.status == 3
     assert "does not answer like Prometheus" in left.err
     assert len(left.err) < 1_000
