@@ -47,15 +47,16 @@ def write_message(text: str, *, whole: bool = False) -> None:
     A terminal gets its lines broken between words, unless they are to stay ``whole``.
     """
     try:
-        sys.stderr.write(_fitted(text) if sys.stderr.isatty() and not whole else text)
+        sys.stderr.write(fitted(text) if sys.stderr.isatty() and not whole else text)
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)
 
 
-def _fitted(text: str) -> str:
-    """``text`` with each line that is too long for the terminal broken; a command in backquotes stays whole,
-    so that it can be copied.
+def fitted(text: str) -> str:
+    """``text`` with each line that is too long for the terminal broken between words.
+
+    A command in backquotes stays whole, so that it can be copied.
     """
     width = shutil.get_terminal_size()[0]
     lines = text.split("\n")

@@ -108,7 +108,7 @@ def _alert(name: str) -> Iterator[tuple[str, str]]:
     for alert in ALERTS:
         if alert.name.lower() == name.lower():
             yield "alert", f"{alert.name}, {alert.severity}"
-            yield "told when", f"{alert.expr} for {alert.hold}"
+            yield "fires when", f"{alert.expr} for {alert.hold}"
             yield "type first", alert.command
             yield from _page(alert.name)
 
@@ -161,8 +161,8 @@ def _fields(name: str) -> Iterator[tuple[str, str]]:
     """Each structure of the JSON with this field, and what its documentation says of it."""
     for structure in _structures():
         if name in structure.__struct_fields__:
-            told = _told(structure.__doc__ or "", name)
-            yield f"{structure.__name__}.{name}", told or _first_sentence(structure.__doc__ or "")
+            text = _description(structure.__doc__ or "", name)
+            yield f"{structure.__name__}.{name}", text or _first_sentence(structure.__doc__ or "")
 
 
 def _structures() -> Iterator[type[msgspec.Struct]]:
@@ -177,7 +177,7 @@ def _structures() -> Iterator[type[msgspec.Struct]]:
                 yield value
 
 
-def _told(text: str, name: str) -> str:
+def _description(text: str, name: str) -> str:
     """The sentences of a docstring from the first one with ````name```` to the next that names another field."""
     sentences = re.split(r"(?<=[.])\s+", " ".join(text.split()))
     for number, sentence in enumerate(sentences):

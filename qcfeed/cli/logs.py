@@ -80,7 +80,8 @@ def logs(
         raise UsageError("--follow needs a live service and --from reads a file: give only one")
     answer, raw = ask_or_read(ctx, LOG, LogLines, source=source, limit=LINES)
     kept = list(_chosen(answer, level, since))
-    if len(kept) < len(answer.lines):
+    recorded = len(answer.lines)
+    if len(kept) < recorded:
         answer.lines = kept
         raw = msgspec.json.encode(answer)
     if output is Format.TABLE:
@@ -88,7 +89,7 @@ def logs(
     else:
         show(output, TABLE, kept, raw=raw)
     if not kept:
-        say("no such lines in the log")
+        say("the log has no lines" if not recorded else "no line of the log matches")
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             _follow(ctx, level, answer.lines[-1:], output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +75,11 @@ PACKAGES = frozenset({"diagnose", "growth", "keys", "mcp", "memory", "tasks", "t
 """Commands with a package of their own: ``qcfeed/cli/<command>/command.py`` has the application."""
 
 
+HELP_WIDTH = 52
+"""Columns that click needs for a help text; on a narrower terminal its width is set here."""
+NARROWEST = 30
+
+
 def module(name: str) -> str:
     """The name of the module with the command's Typer application."""
     return f"qcfeed.cli.{name}.command" if name in PACKAGES else f"qcfeed.cli.{name}"
@@ -93,11 +99,13 @@ class Program(LazyGroup):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the whole command line: the one place where ``--watch`` may have no value."""
+        if (columns := shutil.get_terminal_size()[0]) <= HELP_WIDTH:
+            ctx.terminal_width = max(NARROWEST, columns)
         if args[:1] == ["help"]:  # as with git and kubectl
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, with_intervals(args))
 
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """The commands, grouped by what one is doing; without empty lines, to fit a screen."""
         width = max(map(len, COMMANDS))
         formatter.write_paragraph()
@@ -105,7 +113,13 @@ class Program(LazyGroup):
         for title, commands in GROUPS.items():
             formatter.write(f"  {title}:\n")
             for name, text in commands.items():
-                formatter.write(f"    {name:<{width}}  {text.removesuffix('.')}\n")
+                line = f"    {name:<{width}}  {text.removesuffix('.')}"
+                if ctx.terminal_width is not None:  # a narrow terminal
+                    import textwrap
+
+                    indent = " " * (width + 6)
+                    line = textwrap.fill(line, ctx.terminal_width, subsequent_indent=indent)
+                formatter.write(f"{line}\n")
 
     def load(self, name: str) -> Command:
         return load(name)
@@ -198,7 +212,7 @@ def _before(
     ] = False,
     verbose: Annotated[
         bool,
-        typer.Option("-v", "--verbose", help="Tell each request to the service, and its time."),
+        typer.Option("-v", "--verbose", help="Print each request to the service, and its time."),
     ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,

@@ -130,7 +130,7 @@ def read(name: str) -> Page:
     text = Path(shipped.directory("runbooks"), f"{name}.md").read_text(encoding="utf-8")
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     found = re.search(r"^## Meaning\n+(.+?)\n\n", text, re.MULTILINE | re.DOTALL) or re.search(
-        r"^# .+\n+(.+?)\n\n", text, re.DOTALL
+        r"^# [^\n]+\n+(.+?)\n\n", text, re.DOTALL
     )
     paragraph = " ".join(found[1].split()) if found else ""
     about = _plain(re.split(r"(?<=[.]) ", paragraph)[0])

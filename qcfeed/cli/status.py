@@ -204,11 +204,12 @@ def _process(status: ServiceStatus | ProgramStatus) -> Iterator[LabelledValue]:
         "red" if share >= thresholds.MEMORY_SHARE else None,
     )
     stuck = status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000
+    late = status.loop_lag_ms >= thresholds.LOOP_STUCK_S * 1_000
     lag = f"{milliseconds(status.loop_lag_ms)}"
     yield LabelledValue(
         "loop lag",
         f"STUCK for {milliseconds(status.loop_stall_ms)}" if stuck else lag,
-        "red" if stuck else None,
+        "red" if stuck or late else None,
     )
 
 

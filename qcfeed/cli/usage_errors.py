@@ -16,6 +16,7 @@ from qcfeed.closest import closest
 _NOT_GLOBAL = frozenset(("--help", "--version", "-h"))
 _KINDS = {"int": "a whole number", "float": "a number"}
 _KIND = re.compile(r"is not a valid (int|float)( range)?")
+_EXTRA = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.+)\)")
 _NO_COMMAND = re.compile(r"No such command '([^']+)'$")
 
 
@@ -40,7 +41,7 @@ def in_front(args: Sequence[str], error: NoSuchOption, program: Command) -> list
 
 def message(error: ClickException) -> str:
     """What is wrong, without a full stop."""
-    text = error.format_message()
+    text = _EXTRA.sub(r"unexpected argument: \1", error.format_message())
     if isinstance(error, NoSuchOption) and error.possibilities:
         close = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0.0)
         text = f"{error.message}. Did you mean {close[0]}?"

@@ -107,8 +107,8 @@ def _under_another_directory(found: Sequence[ListeningSocket], directory: Path) 
     listed = _listed(f"{each.instance} in {each.path.parent}" for each in found)
     return UnreachableError(
         f"no qcfeed service runs here (looked in {directory}), but elsewhere: {listed}",
-        hint=f"`qcfeed serve` starts one here; `qcfeed --socket {found[0].path} ...` asks the other,"
-        " whose XDG_RUNTIME_DIR or TMPDIR is not the one here",
+        hint=f"`qcfeed serve` starts one here; `qcfeed --socket {found[0].path} ...` asks {found[0].instance},"
+        " which was started with another XDG_RUNTIME_DIR or TMPDIR",
     )
 
 

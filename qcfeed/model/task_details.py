@@ -153,7 +153,8 @@ class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
     """What cancelling would do now.
 
     ``up_to``: the newest serial; a cancel request with it does not touch tasks created after the plan.
-    ``gone_serials``: requested serials without a live task.
+    ``gone_serials``: requested serials without a live task. ``vital``: tasks that would be cancelled, because they
+    were named by serial, although the program depends on them.
     """
 
     total: int
@@ -162,6 +163,7 @@ class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
     tasks: list[Task]
     spared: list[SparedTask]
     gone_serials: list[int]
+    vital: list[SparedTask] = msgspec.field(default_factory=list)
 
 
 class CancelTasksRequest(TaskFilter, kw_only=True):

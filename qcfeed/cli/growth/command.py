@@ -132,7 +132,7 @@ def _show(found: Growth, by: By | None, output: Format) -> None:
 
 
 def _screen(found: Growth, by: By | None, *, wide: bool) -> None:
-    render.emit(f"{found.target}, from {found.source}, until {found.at}\n")
+    render.emit_text(f"{found.target}, from {found.source}, until {found.at}\n")
     if by is By.LOCATION:
         render.draw_list(views.LOCATIONS, found.locations, wide=wide)
         return

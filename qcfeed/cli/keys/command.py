@@ -85,8 +85,8 @@ def group() -> None:
     """Add, list or revoke the API keys of subscribers.
 
     The file has only hashes of the keys. `qcfeed serve --keys FILE` reads it, and again within a second
-    after every change. The file of the commands is --keys, $QCFEED_KEYS, or `keys` in the configuration
-    file.
+    after every change. These commands use the file of --keys, $QCFEED_KEYS, or `keys` in the
+    configuration file.
     """
 
 

@@ -8,6 +8,7 @@ from qcfeed.cli.context import Format, say
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
+from qcfeed.diagnostics.memory_report import OWN_STORE
 from qcfeed.model.memory import LargeObject, MemoryKind, MemoryPart, MemoryUse
 
 SHOWN = 0.005
@@ -28,7 +29,7 @@ def show_memory(answer: MemoryUse, raw: bytes, output: Format) -> None:
         return
     largest = [each for each in answer.largest if wide or _stands_out(each, resident)]
     if largest:
-        emit("\nwhere it accumulates:")
+        emit("\nobjects that hold the most:")
         draw(_objects_table(grown=grown), largest, wide=wide)
     for line in _summary(answer):
         say(line)
@@ -103,11 +104,11 @@ def _summary(answer: MemoryUse) -> Iterator[str]:
         f" the limit is {formats.size(memory.limit_bytes)} ({memory.limit_source})"
     )
     if answer.window_s is not None and answer.grown_bytes is not None:
-        yield (
-            f"memory grew by {_signed(answer.grown_bytes)} within {formats.age(answer.window_s)}"
-        )
+        change = "shrank" if answer.grown_bytes < 0 else "grew"
+        size = formats.size(abs(answer.grown_bytes))
+        yield f"memory {change} by {size} within {formats.age(answer.window_s)}"
         if not answer.complete:
-            yield "types are not compared: a look ended before it had visited everything"
+            yield "types are not compared: a snapshot ended before it had visited every object"
     unexplained = memory.resident_bytes - answer.explained_bytes
     if unexplained > 0:
         yield f"not explained: {formats.size(unexplained)}. It may be:"
@@ -128,7 +129,7 @@ def _next(answer: MemoryUse) -> str:
     first = max(answer.parts, key=_weight, default=None)
     if first is not None and first.kind is MemoryKind.TASKS:
         return "`qcfeed tasks --window 30s`, then `qcfeed orphans`"
-    if first is not None and first.kind is MemoryKind.STORE:
+    if first is not None and first.kind is MemoryKind.STORE and first.name != OWN_STORE:
         return "`qcfeed subscribers`"
     if answer.window_s is None:
         return "`qcfeed memory --window 1m` shows what grows; `qcfeed memory --trace 30s` by which line"

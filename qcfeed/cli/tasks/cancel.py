@@ -106,6 +106,8 @@ def cancel(
         return
     if sys.stderr.isatty():
         _draw(plan, sys.stderr)
+    for warning in warnings(plan):
+        say(warning)
     if not yes:
         _confirm(plan)
     request = CancelTasksRequest(
@@ -129,6 +131,8 @@ def _plan(
 
 
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:
+    for warning in warnings(plan):
+        say(warning)
     if output in (Format.TABLE, Format.WIDE):
         _draw(plan, sys.stdout)
         say(f"{formats.plural(plan.total, 'task')} would be cancelled{not_planned(plan)}")
@@ -148,6 +152,11 @@ def not_planned(plan: CancelPlan) -> str:
     notes = [f"; no live task {_listed(plan.gone_serials)}"] if plan.gone_serials else []
     notes += [f"; task {each.serial} is skipped: {each.why}" for each in plan.spared[:LISTED]]
     return "".join(notes)
+
+
+def warnings(plan: CancelPlan) -> list[str]:
+    """A line for each task of the plan on which the program depends."""
+    return [f"WARNING: task {each.serial}: {each.why}" for each in plan.vital]
 
 
 def nothing_to_cancel(plan: CancelPlan) -> str:

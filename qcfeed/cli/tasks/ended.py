@@ -101,8 +101,12 @@ def ended(
         ctx, TASKS_ENDED, TasksEnded, source=source, save=save, site=site, outcome=word,
         limit=limit,
     )  # fmt: skip
+    people = output in (Format.TABLE, Format.WIDE)
+    if people and not answer.tasks:
+        say("no task has ended" if not answer.total else "no remembered task ended like that")
+        return
     render.show(output, _table(), answer.tasks[:limit], raw=raw)
-    if output in (Format.TABLE, Format.WIDE):
+    if people:
         shown = min(limit, len(answer.tasks))
         say(f"the {shown:,} latest of {answer.kept:,} remembered; {answer.total:,} have ended")
 

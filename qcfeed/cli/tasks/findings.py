@@ -62,7 +62,7 @@ def findings(
     """
     answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, save=save)
     if output is Format.TABLE:
-        render.emit(
+        render.emit_text(
             "\n\n".join(_paragraph(finding) for finding in selected(FINDING_TABLE, answer.findings))
         )
     else:

@@ -105,6 +105,7 @@ class ScreenActions:
             if plan.total > cancel.LISTED
             else self._table(cancel.PLANNED_TABLE, plan.tasks)
         )
+        lines += [f"  {warning}" for warning in cancel.warnings(plan)]
         request = CancelTasksRequest(
             serials=list(serials),
             site="" if serials else site,

@@ -18,7 +18,7 @@ from qcfeed.cli.context import Format, say
 from qcfeed.cli.ui import jq, listing, pager
 from qcfeed.cli.ui.formats import printable, printable_json, printable_lines
 from qcfeed.cli.ui.table import LabelledLine, Row, Table, lay_out, lay_out_lines, styled
-from qcfeed.streams import discard, write_message
+from qcfeed.streams import discard, fitted, write_message
 
 PROSE_WIDTH = 100
 """The widest line of prose, in cells: longer lines are hard to read."""
@@ -107,6 +107,11 @@ def _styled(
         styled(text, style if colour else None)
         for text, style in lay_out_lines(rendered, width, height)
     ]
+
+
+def emit_text(text: str) -> None:
+    """Print sentences on stdout; a terminal gets their lines broken between words."""
+    emit(fitted(text) if sys.stdout.isatty() else text)
 
 
 def emit(text: str, stream: TextIO | None = None, *, paged: bool = False) -> None:

@@ -64,6 +64,7 @@ def reads(source: TaskSource) -> list[ReadRoute[Any]]:
             tasks=source.rows([listed[serial] for serial in first if serial in listed]),
             spared=chosen.spared[:PAGE],
             gone_serials=chosen.gone,
+            vital=chosen.vital[:PAGE],
         )
 
     return [ReadRoute(TASKS_CANCEL_PLAN, CancelPlanQuery, plan)]
@@ -79,11 +80,15 @@ def actions(source: TaskSource, watch: LoopWatch) -> list[ActionRoute[Any]]:
 
 
 class _Choice(msgspec.Struct):
-    """The selected tasks at one moment. ``gone``: serials without a live task."""
+    """The selected tasks at one moment.
+
+    ``gone``: serials without a live task. ``vital``: tasks that were named, although the program depends on them.
+    """
 
     handles: list[Any] = []
     serials: list[int] = []
     spared: list[SparedTask] = []
+    vital: list[SparedTask] = []
     gone: list[int] = []
     locations: Counter[str] = msgspec.field(default_factory=Counter)
 
@@ -125,13 +130,14 @@ def _choose(
         )
     chosen = _Choice()
     for each in source.candidates(serials, which):
-        if not serials:
-            if up_to is not None and each.serial > up_to:
-                continue
-            if why := _why_spared(each):
-                spared = SparedTask(serial=each.serial, location=each.location, why=why)
+        if not serials and up_to is not None and each.serial > up_to:
+            continue
+        if why := _why_spared(each):
+            spared = SparedTask(serial=each.serial, location=each.location, why=why)
+            if not serials:
                 chosen.spared.append(spared)
                 continue
+            chosen.vital.append(spared)
         chosen.handles.append(each.handle)
         chosen.serials.append(each.serial)
         chosen.locations[each.location] += 1
@@ -144,7 +150,7 @@ def _why_spared(task: Candidate) -> str:
     """Why the program depends on a task; empty if it does not."""
     if task.location.startswith(CONTROL_PLANE):
         return "it is the control plane's"
-    return "the loop runs for it" if task.main else ""
+    return "it is the main task, and the program ends with it" if task.main else ""
 
 
 def _surviving(survivor: reaper.SurvivingTask, with_stack: bool) -> SurvivorDetails:

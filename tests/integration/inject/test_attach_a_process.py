@@ -71,6 +71,18 @@ def test_looking_groups_the_tasks_and_leaves_nothing(
     is_restored(target, before)
 
 
+def test_memory_is_read_and_the_program_is_left_as_it_was(
+    tmp_path: Path, on: str, target: Attachable
+) -> None:
+    before = target.ask()
+    looked = qcfeed(tmp_path, "memory", "--pid", str(target.pid), "-o", "json", on=on)
+    assert looked.returncode == 0, looked.stderr
+    answer = json.loads(looked.stdout)
+    assert answer["pid"] == target.pid
+    assert "tasks" in {part["kind"] for part in answer["parts"]}
+    is_restored(target, before)
+
+
 def test_an_attached_program_answers_every_command_and_is_left_as_it_was(
     tmp_path: Path, on: str, target: Attachable
 ) -> None:

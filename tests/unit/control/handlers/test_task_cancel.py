@@ -111,8 +111,10 @@ def test_the_main_task_is_spared_by_a_filter_and_cancelled_by_its_number() -> No
         other = program.spawn()
         plan = program.plan(older_than_s=0.0, name="*")
         assert (plan.total, [spared.serial for spared in plan.spared]) == (1, [serial])
-        assert plan.spared[0].why == "the loop runs for it"
-        assert program.plan(serials=str(serial)).total == 1
+        assert plan.spared[0].why == "it is the main task, and the program ends with it"
+        assert plan.vital == []
+        named = program.plan(serials=str(serial))
+        assert (named.total, named.vital) == (1, plan.spared)
         ended = await program.cancel(name="*")
         assert (ended.cancelled, [spared.serial for spared in ended.spared]) == (1, [serial])
         assert not this.cancelling()
