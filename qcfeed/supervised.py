@@ -13,12 +13,16 @@ REASONS = ("ended", "stuck", REQUESTED)
 """Why a process was started again: it ended by itself, was stuck and therefore killed, or on request."""
 
 
-def describe(restarts: Mapping[str, int], *, successor: bool = False) -> str:
+def describe(
+    restarts: Mapping[str, int], *, last: str | None = None, successor: bool = False
+) -> str:
     """The variable's value: how often the process was started again, by reason.
 
-    ``successor``: its predecessor still runs; the process gets ready beside it, and takes over when it ends.
+    ``last``: the reason of the last time. ``successor``: its predecessor still runs; the process gets ready beside
+    it, and takes over when it ends.
     """
-    return json.dumps(dict(restarts) | ({_SUCCESSOR: True} if successor else {}))
+    more = ({_LAST: last} if last else {}) | ({_SUCCESSOR: True} if successor else {})
+    return json.dumps(dict(restarts) | more)
 
 
 def is_supervised() -> bool:
@@ -40,6 +44,12 @@ def restarts() -> dict[str, int]:
         return {}
 
 
+def last_restart() -> str | None:
+    """Why this process was started again, one of REASONS; None at its first start, and without a supervisor."""
+    last = _reported().get(_LAST)
+    return last if last in REASONS else None
+
+
 def _reported() -> dict[str, Any]:
     try:
         reported = json.loads(os.environ.get(VARIABLE, ""))
@@ -48,4 +58,5 @@ def _reported() -> dict[str, Any]:
     return reported if isinstance(reported, dict) else {}
 
 
+_LAST = "last"
 _SUCCESSOR = "successor"

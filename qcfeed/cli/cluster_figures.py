@@ -71,10 +71,12 @@ def _feeder(cluster: ClusterStatus) -> Iterator[LabelledValue]:
         state = f"owner of {share}, epoch {cluster.lease_epoch}, {cluster.lease_left_s:.1f} s left"
     else:
         state = f"standby of {share}, owned by {cluster.owner or 'nobody'}"
+    if cluster.higher_epoch:
+        state += f"; gateways follow another owner, epoch {cluster.higher_epoch}"
     yield LabelledValue(
         "lease",
         f"{state}; {plural(cluster.renewals_missed, 'renewal')} missed",
-        "red" if cluster.problem else None,
+        "red" if cluster.problem or cluster.higher_epoch else None,
     )
     yield LabelledValue(
         "published",

@@ -223,6 +223,8 @@ class Feeder:
     ) -> LeaseAnswer:
         if self._faults.loses(request, owner=self.lease.epoch is not None):
             return LeaseOutcome.UNKNOWN
+        if (imagined := self._faults.answer(request, self.lease.floor)) is not None:
+            return imagined
         return await bucket.carry_out(self.share.key, request, self._request_timeout(now))
 
     def _next_wake(self, now: float) -> float:
@@ -279,6 +281,8 @@ class Feeder:
 
     def set_fault(self, fault: FeederFault) -> None:
         """For drills: break it in one way; with NONE, repair it."""
+        if self._faults.imagines_lease and fault is not FeederFault.LEASE_IMAGINED:
+            self.lease.lose(self.clock())  # the bucket knows nothing of it
         self._faults.fault = fault
 
 

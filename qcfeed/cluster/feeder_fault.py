@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import itertools
 
-from qcfeed.cluster.core.lease import LeaseRequest, UpdateKey
+from qcfeed.cluster.core.lease import (
+    LeaseAnswer,
+    LeaseOutcome,
+    LeaseRequest,
+    RaiseRevision,
+    ReadKey,
+    Stored,
+    UpdateKey,
+)
 from qcfeed.model.link_faults import FeederFault
 
 
@@ -24,3 +32,21 @@ class FeederFaults:
         """Whether ``request`` is lost on its way. Only every other renewal is, so the lease never ends."""
         renews = owner and isinstance(request, UpdateKey)
         return renews and self.fault is FeederFault.LEASE_UNANSWERED and next(self._renewals)
+
+    @property
+    def imagines_lease(self) -> bool:
+        """Whether the feeder believes that it has the lease."""
+        return self.fault is FeederFault.LEASE_IMAGINED
+
+    def answer(self, request: LeaseRequest, floor: int) -> LeaseAnswer | None:
+        """The answer to a request that is not sent; None if it is. ``floor``: no epoch may be below it.
+
+        The epoch is lower than that of any owner since, so gateways reject the feeder.
+        """
+        if not self.imagines_lease:
+            return None
+        if isinstance(request, ReadKey):
+            return LeaseOutcome.ABSENT
+        if isinstance(request, RaiseRevision):
+            return LeaseOutcome.RAISED
+        return Stored(request.last if isinstance(request, UpdateKey) else floor + 1)

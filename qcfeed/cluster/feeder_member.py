@@ -29,7 +29,7 @@ class FeederMember:
     def cluster(self) -> ClusterStatus:
         feeder, lease, outbox = self._feeder, self._feeder.lease, self._feeder.outbox
         now, connection, hub = feeder.clock(), feeder.connection, feeder.ownership.hub
-        interest = self._interest()
+        interest, ownership = self._interest(), feeder.ownership.current
         wanted = set() if interest is None else set(interest.wanted)
         feeds = {} if hub is None else dict(hub.feeds)
         unlisted = set() if interest is None else interest.unlisted
@@ -47,6 +47,7 @@ class FeederMember:
             symbol_share=str(feeder.share),
             owner=lease.owner or None,
             lease_epoch=lease.epoch if lease.holds(now) else None,
+            higher_epoch=0 if ownership is None else ownership.higher_epoch,
             lease_left_s=round(lease.left(now), 3),
             renewals_missed=lease.missed,
             quotes_fenced=outbox.fenced,

@@ -47,6 +47,8 @@ class Ownership:
         self.epoch = epoch
         self.interest = Interest()
         self.highest = epoch
+        self.higher_epoch = 0
+        """The highest epoch of the share that a gateway has seen, if it is above this owner's; else 0."""
         self._share = share
         self._lease = lease
         self._hub = hub
@@ -158,14 +160,16 @@ class Ownership:
             )
             return
         self.highest = max(self.highest, wanted.highest_epoch)
-        if wanted.share_epoch > max(self.epoch, self._lease.floor):
+        if wanted.share_epoch > max(self.epoch, self.higher_epoch):
+            self.higher_epoch = wanted.share_epoch
             log.warning(
                 "gateway %s has seen epoch %d, which is above this owner's, %d",
                 wanted.gateway,
                 wanted.share_epoch,
                 self.epoch,
             )
-        self._lease.raise_floor(wanted.share_epoch)
+        if not self._faults.imagines_lease:
+            self._lease.raise_floor(wanted.share_epoch)
 
     def _on_probed(self, subject: str, _: str, __: bytes, no_responders: bool) -> None:
         symbol = symbol_of(subject, f"{self._probes}.")

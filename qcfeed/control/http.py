@@ -78,7 +78,10 @@ def local_caller(request: web.Request) -> Caller:
     auth.check_origin(request.headers.get("Origin"))
     if request.transport is None:
         raise NotAllowedError("the caller has left")
-    client = peers.peer(request.transport.get_extra_info("socket"))
+    try:
+        client = peers.peer(request.transport.get_extra_info("socket"))
+    except OSError as error:  # its socket is closed: the server is stopping, or the caller left
+        raise NotAllowedError("the caller has left") from error
     auth.check_client(client)
     return Caller("socket", client.uid, client.user, client.pid, _program(request))
 

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from qcfeed.diagnose.workers import restart_reason
+from qcfeed.formats import age
 from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.cluster_answers import ClusterFinding
 from qcfeed.model.status import ServiceStatus
@@ -37,8 +39,10 @@ def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[Cl
     A problem in one look only may be a change of the owner that was just under way.
     """
     earlier = {member.name: member for member in before}
-    found = [*_two_owners(before, now), *_no_owner(before, now)]
+    two = [*_two_owners(before, now)] or [*_outranked(before, now)]
+    found = [*two, *_no_owner(before, now)]
     for member in now:
+        found += _restarted(member)
         if member.part is not None:
             was = earlier.get(member.name)
             found += _of_member(member.name, member.part, None if was is None else was.part)
@@ -59,6 +63,19 @@ def _two_owners(
                 what=f"{len(owners)} feeders believe they own share {share}: {names};"
                 " gateways accept only the highest epoch",
                 hint=f"stop {', '.join(others)}; do the NATS servers form one cluster, and do all clocks run?",
+            )  # fmt: skip
+
+
+def _outranked(before: Sequence[MemberView], now: Sequence[MemberView]) -> Iterator[ClusterFinding]:
+    """Owners above which gateways have seen another one, which has not answered us."""
+    earlier = {each.name for each in before if each.part is not None and each.part.higher_epoch}
+    for member in now:
+        if member.part is not None and member.part.higher_epoch and member.name in earlier:
+            yield ClusterFinding(
+                rule="two owners", member=member.name,
+                what=f"gateways follow another owner of share {member.part.symbol_share}, with epoch"
+                f" {member.part.higher_epoch}; this feeder's epoch, {member.part.lease_epoch}, is lower",
+                hint="stop it: gateways reject its quotes; does its clock stand still?",
             )  # fmt: skip
 
 
@@ -98,6 +115,16 @@ def _no_owner(before: Sequence[MemberView], now: Sequence[MemberView]) -> Iterat
                 f" {member.part.problem or 'none announces itself'}",
                 hint="`qcfeed --cluster status` lists the feeders; `qcfeed feeder --share N/M` starts one",
             )  # fmt: skip
+
+
+def _restarted(member: MemberView) -> Iterator[ClusterFinding]:
+    why = restart_reason(member.status)
+    if why is not None:
+        yield ClusterFinding(
+            rule="restarted worker", member=member.name,
+            what=f"it was started again {age(member.status.uptime_s)} ago, because {why}",
+            hint="the log of `qcfeed serve` has its last words; `qcfeed workers` counts the restarts",
+        )  # fmt: skip
 
 
 def _of_member(

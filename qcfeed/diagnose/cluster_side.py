@@ -53,6 +53,25 @@ def former_owner(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             )
 
 
+def two_owners(evidence: Evidence) -> Iterator[DiagnosisFinding]:
+    """This feeder owns its share, and gateways have seen another owner of it, with a higher epoch."""
+    for before, after in _sides(evidence):
+        if not (before.higher_epoch and after.higher_epoch):
+            continue  # one look may fall into a change of the owner
+        what = f"gateways follow another owner of share {after.symbol_share}"
+        yield DiagnosisFinding(
+            rule="two_owners",
+            kind="OWNER",
+            certainty=Certainty.PROVED,
+            urgency=86,
+            headline=f"{what}, with epoch {after.higher_epoch}",
+            cause=f"{what}, with epoch {after.higher_epoch}; this feeder's, {after.lease_epoch}, is lower",
+            evidence=[f"lease for {after.lease_left_s:.1f} s more on {after.servers}"],
+            safe="gateways reject its quotes, so no subscriber misses it: stop it",
+            next=["qcfeed --cluster diagnose", "qcfeed --cluster status"],
+        )
+
+
 def unstable_broker(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """The connection to NATS was lost more than once, and again a moment ago."""
     for _, after in _sides(evidence):

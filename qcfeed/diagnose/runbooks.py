@@ -25,6 +25,8 @@ PAGES = {
     "slow_gateway": "QcfeedGatewayLags",
     "leaked_interest": "QcfeedInterestLeaked",
     "former_owner": "QcfeedFormerOwner",
+    "two_owners": "QcfeedTwoOwners",
+    "restarted_worker": "QcfeedWorkersRestart",
     "missed_renewals": "QcfeedRenewalsMissed",
     "interest_without_feed": "QcfeedInterestWithoutFeed",
     "feed_without_interest": "QcfeedFeedWithoutInterest",

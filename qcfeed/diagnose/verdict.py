@@ -15,6 +15,7 @@ from qcfeed.diagnose import (
     memory,
     quotes,
     subscribers,
+    workers,
 )
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
@@ -55,12 +56,14 @@ RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     authentication.refused_authentications,
     subscribers.orphaned_subscriptions,
     cluster_side.unstable_broker,
+    cluster_side.two_owners,
     cluster_side.interest_without_feed,
     cluster_side.missed_renewals,
     cluster_side.feed_without_interest,
     cluster_side.slow_gateway,
     cluster_side.leaked_interest,
     cluster_side.former_owner,
+    workers.restarted_worker,
     diagnostics_findings.ledger_findings,
     diagnostics_findings.growing_untracked,
     diagnostics_findings.incomplete_ledger,

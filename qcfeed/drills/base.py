@@ -28,6 +28,10 @@ class GatewayLink(Protocol):
 class FeederLink(Protocol):
     """A feeder, which drills break (cluster/feeder.py)."""
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether it owns its share now."""
+
     def set_fault(self, fault: FeederFault) -> None:
         """Break it in one way; with NONE, repair it."""
 

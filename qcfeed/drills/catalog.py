@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from qcfeed.model.drills import AvailableDrill
 
 MINUTE = 60.0
-GATEWAY, FEEDER = "gateway", "feeder"
-"""Roles in a cluster on NATS."""
+GATEWAY, FEEDER, STANDBY = "gateway", "feeder", "standby"
+"""Roles in a cluster on NATS. A standby is a feeder beside the one that owns its share."""
+WORKER = "worker"
+"""A process of ``serve --workers``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,8 @@ class DrillSpec:
     """One kind of drill. ``alerts``: the alerts that fire if it lasts; ``shows``: a command that shows it.
 
     ``number``: the meaning of N in ``NAME=N``, which ranges from ``minimum`` to ``maximum``; None if the
-    drill takes no number. ``duration``: the default, in seconds. ``role``: GATEWAY or FEEDER if only
-    such a service can run it.
+    drill takes no number. ``duration``: the default, in seconds. ``role``: GATEWAY, FEEDER,
+    STANDBY or WORKER if only such a service can run it.
     """
 
     name: str
@@ -246,6 +248,20 @@ DRILLS: tuple[DrillSpec, ...] = (
         shows="qcfeed --cluster orphans",
         duration=30 * MINUTE,
         role=FEEDER,
+    ),
+    DrillSpec(
+        "second-owner",
+        "a standby believes that it owns its share, and publishes; gateways reject its quotes",
+        alerts=("QcfeedTwoOwners", "QcfeedFormerOwner"),
+        shows="qcfeed --cluster diagnose",
+        role=STANDBY,
+    ),
+    DrillSpec(
+        "crashed-worker",
+        "a process of serve --workers is killed, and loses all its connections",
+        alerts=("QcfeedWorkersRestart",),
+        shows="qcfeed diagnose",
+        role=WORKER,
     ),
 )
 

@@ -106,6 +106,20 @@ class UnheardGateways(_Feeder):
     fault = FeederFault.GATEWAYS_UNHEARD
 
 
+class SecondOwner(_Feeder):
+    """A standby believes that it has the lease of its share, which another feeder has."""
+
+    fault = FeederFault.LEASE_IMAGINED
+
+    def start(self) -> None:
+        if self._feeder.is_owner:
+            raise UsageError(
+                "this feeder owns its share; the drill needs a standby beside the owner",
+                hint="`qcfeed --cluster status` lists the feeders and their epochs",
+            )
+        super().start()
+
+
 class RefusedFeeds:
     """The upstream opens no feed, although gateways want it."""
 

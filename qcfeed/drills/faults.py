@@ -14,6 +14,7 @@ from qcfeed.drills import (
     zombies,
 )
 from qcfeed.drills.base import DrillEnvironment, Fault
+from qcfeed.drills.crashed_worker import CrashedWorker
 from qcfeed.drills.memory_growth import GrowingMemory
 from qcfeed.drills.refused_authentications import RefusedAuthentications
 from qcfeed.drills.replaced_factory import ReplacedFactory
@@ -42,5 +43,7 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Fault]] = {
     "missed-renewals": cluster_faults.MissedRenewals,
     "refused-feeds": cluster_faults.RefusedFeeds,
     "unheard-gateways": cluster_faults.UnheardGateways,
+    "second-owner": cluster_faults.SecondOwner,
+    "crashed-worker": CrashedWorker,
 }
 """By name of the drill; the number is the N of ``NAME=N``."""

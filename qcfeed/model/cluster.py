@@ -54,6 +54,9 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     """For a feeder: the owner of its share, as last seen."""
     lease_epoch: int | None = None
     """For the owner: its epoch; null for a feeder that is not the owner."""
+    higher_epoch: int = 0
+    """For the owner: an epoch above its own that gateways have seen of its share, because another feeder owns it too;
+    else 0."""
     lease_left_s: float = 0.0
     renewals_missed: int = 0
     quotes_fenced: int = 0

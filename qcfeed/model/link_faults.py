@@ -31,3 +31,5 @@ class FeederFault(Enum):
     """Every other renewal of the lease is lost."""
     GATEWAYS_UNHEARD = auto()
     """No answer of any gateway is heard."""
+    LEASE_IMAGINED = auto()
+    """Requests about the lease are answered as if no other feeder had it, under an epoch that is over."""

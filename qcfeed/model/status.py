@@ -137,6 +137,10 @@ class ServiceStatus(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Protections that it lacks, if other machines can reach it."""
     saved_evidence: SavedEvidence | None = None
     """The latest bundle that the service saved by itself, also before its last start; null if there is none."""
+    restarts_by_reason: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of a process of ``serve --workers``: how often it was started again; empty for other services."""
+    last_restart: str | None = None
+    """Of such a process: the reason for its last restart; null if it runs for the first time."""
     cluster: ClusterStatus | None = None
     """For a gateway or feeder: its side of the cluster."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from qcfeed import __version__, rfc3339
+from qcfeed import __version__, rfc3339, supervised
 from qcfeed.control import routes
 from qcfeed.control.routes import NoQuery, Route
 from qcfeed.diagnostics import snapshot
@@ -97,6 +97,8 @@ class FeedHandlers:
             http_ended=dict(service.http_ended()),
             access_problems=service.gateway.access_problems,
             exposure=exposure.gaps(service.config),
+            restarts_by_reason=supervised.restarts(),
+            last_restart=supervised.last_restart(),
             cluster=service.cluster(),
         )
 

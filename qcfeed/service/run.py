@@ -92,7 +92,7 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
         if not is_supervised():
             warn_if_exposed(config)
     if service.tls is not None:
-        # Otherwise SIGHUP ends the process, as usual when a terminal is closed.
+        # Otherwise SIGHUP drains the service, as SIGTERM does.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.tls.request_reload)
     if not is_supervised():
         say(*_greeting(service))
@@ -143,7 +143,10 @@ def _warn_of_few_files(service: Service) -> None:
 
 
 def install_signal_handlers(stopping: asyncio.Event) -> None:
-    """The first signal starts the drain, the second one exits immediately."""
+    """The first signal starts the drain, the second one exits immediately.
+
+    SIGHUP, which a closed terminal sends, counts too, unless nohup has it ignored.
+    """
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -152,7 +155,8 @@ def install_signal_handlers(stopping: asyncio.Event) -> None:
             os._exit(128 + number)
         stopping.set()
 
-    for each in SIGNALS:
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    for each in (*SIGNALS, *hangup):
         loop.add_signal_handler(each, on_signal, each)
 
 

@@ -102,19 +102,20 @@ def environment(
     notify: str,
     restarts: Mapping[str, int],
     *,
+    last: str | None = None,
     successor: bool = False,
 ) -> dict[str, str]:
     """The environment of a process: nothing that sets an option, or that is for the supervisor alone.
 
     ``notify``: the socket on which it reports that it is ready, as to systemd. ``restarts``: how often it
-    was started again, by reason, which it shows as a metric. ``successor``: its predecessor still runs.
+    was started again, by reason, which it shows as a metric; ``last``: the reason of the last time. ``successor``: its predecessor still runs.
     """
     kept = {
         name: value
         for name, value in inherited.items()
         if not name.startswith(("QCFEED_", "WATCHDOG_", "LISTEN_")) and name != "NOTIFY_SOCKET"
     }
-    described = supervised.describe(restarts, successor=successor)
+    described = supervised.describe(restarts, last=last, successor=successor)
     return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: described}
 
 

@@ -19,6 +19,8 @@ class Restarts:
 
     def __init__(self) -> None:
         self.by_reason = dict.fromkeys(REASONS, 0)
+        self.last: str | None = None
+        """The reason for the last one; None if there was none."""
         self._attempt = 0
 
     @property
@@ -31,6 +33,7 @@ class Restarts:
         ``draw``: a random number in [0, 1). ``reason``: one of REASONS.
         """
         self.by_reason[reason] += 1
+        self.last = reason
         if ran_for >= STABLE:
             self._attempt = 0
         pause = backoff.delay(self._attempt, draw, cap=LONGEST)

@@ -62,7 +62,7 @@ async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus
         # From here on: a Ctrl-C ends the start, and with it all that has started.
         install_signal_handlers(stopping)
         if config.tls_cert is not None:
-            # Workers look at their certificate's files by themselves; without a handler SIGHUP ends the group.
+            # Workers look at their certificate's files by themselves; SIGHUP would end the group otherwise.
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _note_reload)
         if not await _started(starting, stopping):
             return ExitStatus.INTERRUPTED

@@ -168,9 +168,11 @@ class Supervisor:
 
     async def _begin(self, planned: PlannedProcess, number: int, *, successor: bool) -> Starting:
         """Start a process. ``successor``: beside the one that has its name now."""
-        restarts = dict(self.processes[number].restarts.by_reason)
+        counts = self.processes[number].restarts
+        restarts, last = dict(counts.by_reason), counts.last
         if successor:
             restarts[REQUESTED] = restarts.get(REQUESTED, 0) + 1  # counted at its predecessor's end
+            last = REQUESTED
         else:
             self._close_readiness(number)
         path = self._directory / f"{number}-{next(self._lives)}.ready"
@@ -180,7 +182,7 @@ class Supervisor:
         messages = Messages(planned.name, self._tell)
         child = await child_process.start(
             planned.command,
-            plan.environment(os.environ, str(path), restarts, successor=successor),
+            plan.environment(os.environ, str(path), restarts, last=last, successor=successor),
             messages.hear,
         )
         return Starting(planned.name, child, readiness, messages)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS, FEEDER, GATEWAY, parse
+from qcfeed.drills.catalog import DRILLS, FEEDER, GATEWAY, STANDBY, WORKER, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
-from tests.support.nats_cluster import feeding
+from tests.support.nats_cluster import feeder, feeding
 from tests.support.nats_server import needs_nats
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
@@ -123,14 +123,15 @@ class subscribed:  # noqa: N801 - reads as what it is
         assert alive, "the subscriber was lost"
 
 
-def rehearse(path: Path, home: Path) -> None:
-    """Start the page's drill, execute the page, and end the drill."""
-    started = type_it(home, f"qcfeed drill start {drill_of(path)}")
+def rehearse(path: Path, home: Path, *, instance: str = "") -> None:
+    """Start the page's drill, execute the page, and end the drill. ``instance``: where the drill runs."""
+    where = f"--instance {instance} " if instance else ""
+    started = type_it(home, f"qcfeed {where}drill start {drill_of(path)}")
     assert "ends in" in started, started
     try:
         assert follow(path, home) >= 3
     finally:
-        type_it(home, "qcfeed drill stop")
+        type_it(home, f"qcfeed {where}drill stop")
 
 
 ORDER = sorted(
@@ -148,16 +149,23 @@ OF_THEIR_OWN = {
 
 
 def of_role(role: str) -> set[str]:
-    return {name for spec in DRILLS if spec.role == role for name in spec.alerts}
+    """Alerts whose own drill, the one that its page names, runs in this role."""
+    return {
+        alert.name
+        for alert in ALERTS
+        if parse(drill_of(RUNBOOKS / alert.runbook)).spec.role == role
+    }
 
 
 OF_GATEWAYS, OF_FEEDERS = of_role(GATEWAY), of_role(FEEDER)
 """Pages about a service behind NATS, and about one in front of it."""
+OF_STANDBYS, OF_WORKERS = of_role(STANDBY), of_role(WORKER)
+OF_OTHER_SERVICES = OF_GATEWAYS | OF_FEEDERS | OF_STANDBYS | OF_WORKERS | OF_THEIR_OWN.keys()
 
 
 @pytest.mark.parametrize(
     "name",
-    [each for each in ORDER if each not in OF_GATEWAYS | OF_FEEDERS | OF_THEIR_OWN.keys()],
+    [each for each in ORDER if each not in OF_OTHER_SERVICES],
 )
 def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
@@ -191,6 +199,30 @@ def test_the_runbook_works_as_written_in_a_feeder(name: str, tmp_path: Path) -> 
         subscribed(behind),
     ):
         rehearse(page(name), tmp_path)
+
+
+@needs_nats
+@pytest.mark.parametrize("name", sorted(OF_STANDBYS))
+def test_the_runbook_works_as_written_in_a_standby(name: str, tmp_path: Path) -> None:
+    home, behind = tmp_path / "standby", tmp_path / "gateway"
+    home.mkdir()
+    behind.mkdir()
+    with (
+        feeding(tmp_path / "owner") as url,
+        serving(behind, *QUICK, "--upstream", url),
+        subscribed(behind),
+        feeder(home, "f2", url, "--allow-drills", "--lease", "1") as standby,
+    ):
+        until(lambda: standby.cluster["owner"] is not None, "the standby knows the owner")
+        rehearse(page(name), home)
+
+
+@needs_nats
+@pytest.mark.parametrize("name", sorted(OF_WORKERS))
+def test_the_runbook_works_as_written_in_a_group_of_workers(name: str, tmp_path: Path) -> None:
+    options = ("--no-monitor", "--allow-drills", "--workers", "2", "--instance", "w")
+    with serving(tmp_path, *options, "--upstream", "sim:?rate=20"):
+        rehearse(page(name), tmp_path, instance="w-1")
 
 
 def test_a_wrong_runbook_fails(service: Serving, home: Path, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS, FEEDER, parse
+from qcfeed.drills.catalog import DRILLS, FEEDER, STANDBY, WORKER, parse
 from qcfeed.errors import ExitStatus
 from tests.support import agent
 from tests.support.machine import OF_THE_MACHINE
-from tests.support.nats_cluster import feeding
+from tests.support.nats_cluster import feeder, feeding
 from tests.support.nats_server import needs_nats
 from tests.support.shell import QCFEED, environment, serving, until
 from tests.support.shell import qcfeed as run
@@ -77,8 +77,11 @@ EXPECTED: dict[str, Verdict] = {
     "unheard-gateways": Verdict(
         "feed_without_interest", "LEAK", "QcfeedFeedWithoutInterest", "--cluster orphans"
     ),
+    "second-owner": Verdict("two_owners", "OWNER", "QcfeedTwoOwners", "--cluster diagnose"),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }
+OF_A_WORKER = Verdict("restarted_worker", "RESTART", "QcfeedWorkersRestart", "--cluster diagnose")
+"""Of the drill crashed-worker, which a process of a group begins and the next one explains."""
 CALLS = 2
 """Diagnoses that an agent makes until it is told the cause."""
 SETTINGS = {
@@ -122,7 +125,31 @@ def causes(diagnosis: dict[str, Any], expected: Verdict) -> list[Verdict]:
 
 
 def test_every_drill_has_its_verdict() -> None:
-    assert {each.partition("=")[0] for each in EXPECTED} == {each.name for each in DRILLS}
+    here = {each.partition("=")[0] for each in EXPECTED}
+    assert here == {each.name for each in DRILLS if each.role != WORKER}
+
+
+@contextmanager
+def broken(home: Path, drill: str) -> Iterator[None]:
+    """A service in ``home`` in which the drill runs, what it needs around it, and a subscriber."""
+    settings = SETTINGS.get(drill.partition("=")[0], ())
+    role, watcher = parse(drill).spec.role, home
+    with ExitStack() as parts:
+        if role in (FEEDER, STANDBY):
+            watcher = home / "gateway"
+            watcher.mkdir()
+            if role == FEEDER:
+                url = parts.enter_context(feeding(home, "--drill", drill))
+            else:
+                url = parts.enter_context(feeding(home / "owner"))
+                parts.enter_context(feeder(home, "f2", url, "--lease", "1", "--drill", drill))
+            parts.enter_context(serving(watcher, "--no-monitor", "--upstream", url))
+        else:
+            if role:
+                settings = ("--upstream", parts.enter_context(feeding(home / "feeder")))
+            parts.enter_context(serving(home, "--no-monitor", "--drill", drill, *settings))
+        parts.enter_context(watching(watcher))
+        yield
 
 
 @pytest.mark.parametrize(
@@ -131,19 +158,7 @@ def test_every_drill_has_its_verdict() -> None:
 )
 def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
     expected = EXPECTED[drill]
-    settings = SETTINGS.get(drill.partition("=")[0], ())
-    with ExitStack() as parts:
-        watcher = tmp_path
-        if parse(drill).spec.role == FEEDER:
-            url = parts.enter_context(feeding(tmp_path, "--drill", drill))
-            watcher = tmp_path / "gateway"
-            watcher.mkdir()
-            parts.enter_context(serving(watcher, "--no-monitor", "--upstream", url))
-        else:
-            if parse(drill).spec.role:
-                settings = ("--upstream", parts.enter_context(feeding(tmp_path / "feeder")))
-            parts.enter_context(serving(tmp_path, "--no-monitor", "--drill", drill, *settings))
-        parts.enter_context(watching(watcher))
+    with broken(tmp_path, drill):
         seen: list[list[Verdict]] = []
 
         def is_told() -> bool:
@@ -157,3 +172,22 @@ def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
         assert seen[-1][0] == expected, "it is the first of the causes"
         told = [agent.ask_once(tmp_path, "diagnose", window_s=2) for _ in range(CALLS)]
         assert any(expected in causes(each, expected) for each in told), "an agent learns it"
+
+
+@needs_nats
+def test_the_verdict_of_a_worker_that_was_started_again(tmp_path: Path) -> None:
+    options = ("--no-monitor", "--allow-drills", "--workers", "2", "--instance", "w")
+    with serving(tmp_path, *options):
+        started = run(tmp_path, "--instance", "w-1", "drill", "start", "crashed-worker")
+        assert started.returncode == ExitStatus.OK, started.stderr
+
+        def is_told() -> bool:
+            asked = ("--instance", "w-1", "diagnose", "--window", "1s", "-o", "json")
+            completed = run(tmp_path, *asked)
+            if completed.returncode != ExitStatus.FINDINGS:  # it may not answer yet
+                return False
+            return OF_A_WORKER in causes(json.loads(completed.stdout), OF_A_WORKER)
+
+        until(is_told, "the verdict")
+        other = run(tmp_path, "--instance", "w-2", "diagnose", "--window", "1s", "-o", "json")
+        assert OF_A_WORKER not in causes(json.loads(other.stdout), OF_A_WORKER)

@@ -66,7 +66,7 @@ def test_a_rehearsal_injects_the_fault_follows_the_runbook_and_leaves_nothing(
 
 
 @needs_nats
-@pytest.mark.parametrize("drill", ["former-owner", "missed-renewals"])
+@pytest.mark.parametrize("drill", ["former-owner", "missed-renewals", "second-owner"])
 def test_a_drill_of_a_cluster_is_rehearsed_in_one_of_its_own(tmp_path: Path, drill: str) -> None:
     day = hold(tmp_path, drill, "--yes", path=tmp_path)
     _, talk = day.communicate(timeout=LONG)
@@ -131,6 +131,14 @@ def test_a_signal_stops_everything(tmp_path: Path, sent: signal.Signals, status:
     day.send_signal(sent)
     day.communicate(timeout=PATIENCE * 2)
     assert day.returncode == status
+    nothing_is_left(tmp_path)
+
+
+def test_a_drill_of_one_worker_is_refused_with_the_way_to_run_it(tmp_path: Path) -> None:
+    day = hold(tmp_path, "crashed-worker", "--yes", path=tmp_path)
+    _, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.USAGE
+    assert "`qcfeed --instance NAME-1 drill start`" in talk
     nothing_is_left(tmp_path)
 
 

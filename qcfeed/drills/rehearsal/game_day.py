@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from qcfeed import runbook_commands, shipped
-from qcfeed.drills.catalog import FEEDER, ConfiguredDrill
+from qcfeed.drills.catalog import FEEDER, STANDBY, WORKER, ConfiguredDrill
 from qcfeed.drills.rehearsal import pager
 from qcfeed.drills.rehearsal.audit_entries import AuditEntry, audit_entries
 from qcfeed.drills.rehearsal.pager import Notification, Pager
 from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Processes
-from qcfeed.errors import StartError, TimedOutError
+from qcfeed.errors import StartError, TimedOutError, UsageError
 from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
 FIRES_WITHIN = 180.0
@@ -75,8 +75,13 @@ class GameDay:
     def prepare(self) -> None:
         """Start everything, and wait until no alert is active, so later alerts are the drill's.
 
-        Raises TimedOutError.
+        Raises TimedOutError, and UsageError for a drill that has no rehearsal.
         """
+        if self._drill.spec.role == WORKER:
+            raise UsageError(
+                f"{self._drill} is a drill of one worker, which is not rehearsed in a service of its own",
+                hint="`qcfeed --instance NAME-1 drill start` starts it in one of `serve --workers 2 --allow-drills`",
+            )
         began = time.monotonic()
         where = self._start_service()
         self._processes.subscriber(*SUBSCRIBED)
@@ -87,13 +92,13 @@ class GameDay:
             time.sleep(_POLL_INTERVAL / 4)
         self._record("everything started", began)
 
-    def _start_service(self) -> str:
-        """Start the service that the drill breaks; returns its HOST:PORT."""
+    def _start_service(self) -> Sequence[str]:
+        """Start the service that the drill breaks; returns HOST:PORT of all that Prometheus scrapes."""
         role = self._drill.spec.role
-        if role == FEEDER:
-            return self._processes.feeder()
+        if role in (FEEDER, STANDBY):
+            return self._processes.feeder(standby=role == STANDBY)
         upstream = self._processes.cluster() if role else EMBEDDED
-        return self._processes.service(*SERVICE, "--upstream", upstream)
+        return (self._processes.service(*SERVICE, "--upstream", upstream),)
 
     def start_drill(self, within: float) -> None:
         """Start the drill, for longer than the trainee's ``within`` seconds.

@@ -61,9 +61,13 @@ class Processes:
         """Start a service that allows drills; returns its HOST:PORT."""
         return self._start_service(("serve", *options), _QUOTES)
 
-    def feeder(self) -> str:
-        """Start a feeder that allows drills, and what is around it; returns its HOST:PORT."""
+    def feeder(self, *, standby: bool = False) -> tuple[str, ...]:
+        """Start a feeder that allows drills, and what is around it; the HOST:PORT of each feeder, its own first.
+
+        ``standby``: another feeder owns the share before it starts.
+        """
         url = self._nats_server()
+        others = (self._owner(url),) if standby else ()
         where = self._start_service(("feeder", "--allow-drills", *_FEEDS, "--to", url), _HEALTH)
         self._gateway = f"{self._instance}-gateway"
         self._start_and_wait(
@@ -72,15 +76,19 @@ class Processes:
              "--upstream", url),
             _QUOTES,
         )  # fmt: skip
-        return where
+        return where, *others
 
     def cluster(self) -> str:
         """Start a NATS server and a feeder; returns the server's URL. Raises StartError without nats-server."""
         url = self._nats_server()
+        self._owner(url)
+        return url
+
+    def _owner(self, url: str) -> str:
+        """Start a feeder of which nothing is asked; returns its HOST:PORT."""
         name = f"{self._instance}-feeder"
         command = (*QCFEED, "--instance", name, "feeder", *_FEEDS, "--to", url)
-        self._start_and_wait("feeder", command, _HEALTH)
-        return url
+        return self._start_and_wait("feeder", command, _HEALTH)[1]
 
     def _nats_server(self) -> str:
         program = nats_program.find("this rehearsal")
@@ -114,8 +122,8 @@ class Processes:
         command = ("--instance", self._gateway, "watch", "-o", "json", *symbols)
         self._start("subscriber", (*QCFEED, *command))
 
-    def monitoring(self, target: str, alerts: Collection[str]) -> str | None:
-        """Start Prometheus with the shipped rules, scraping ``target``; returns its URL.
+    def monitoring(self, targets: Sequence[str], alerts: Collection[str]) -> str | None:
+        """Start Prometheus with the shipped rules, scraping ``targets``; returns its URL.
 
         None if Prometheus is not installed. The alert about a running drill is left out, unless it is
         one of ``alerts``: it would fire in every rehearsal.
@@ -125,7 +133,8 @@ class Processes:
         manager = self._alertmanager()
         wanted = [each for each in ALERTS if each is not DRILL_LEFT_ON or each.name in alerts]
         self._write("rules.yml", rules.render(wanted, faster=SPEEDUP))
-        config = text(Artifact.PROMETHEUS).replace("127.0.0.1:8006", target)
+        scraped = ", ".join(f'"{target}"' for target in targets)
+        config = text(Artifact.PROMETHEUS).replace('"127.0.0.1:8006"', scraped)
         if manager is not None:
             config = config.replace("127.0.0.1:9093", manager)
         self._write("prometheus.yml", rules.shorten(config, SPEEDUP // 2))

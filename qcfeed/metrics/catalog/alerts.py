@@ -208,6 +208,21 @@ FORMER_OWNER = Alert(
     " subscribers see none of them; but two feeders use the upstream.",
     command="qcfeed status",
 )
+_OWNERS = "(job, cluster, namespace, share)"
+"""Feeders that compete for one lease. Labels tell apart several clusters that one job scrapes."""
+TWO_OWNERS = Alert(
+    name="QcfeedTwoOwners",
+    expr=f"(count by {_OWNERS} (qcfeed_share_owner == 1) > 1)"
+    f" * on {_OWNERS} group_right () (qcfeed_share_owner == 1)",
+    hold="1m",
+    severity=Severity.CRITICAL,
+    summary="{{ $value | humanize }} feeders own share {{ $labels.share }} at once, one of them "
+    + _WHERE,
+    description="A takeover shows two owners for one scrape at most. For longer, each feeder has a lease of"
+    " its own: their NATS servers are no cluster, or one ignores the end of its lease. Gateways may"
+    " follow different owners.",
+    command="qcfeed --cluster diagnose",
+)
 INTEREST_LEAKED = Alert(
     name="QcfeedInterestLeaked",
     expr="qcfeed_interest_without_subscribers > 0",
@@ -260,6 +275,17 @@ FEED_WITHOUT_INTEREST = Alert(
     description="NATS has subscribers for these symbols, but no gateway lists them: the owner cannot hear"
     " a gateway, or another client subscribes to quotes. The feeds continue until it leaves.",
     command="qcfeed status",
+)
+WORKERS_RESTART = Alert(
+    name="QcfeedWorkersRestart",
+    expr="sum by (job, instance)"
+    ' (increase(qcfeed_worker_restarts_total{reason!="requested"}[15m])) > 0',
+    hold="1m",
+    severity=Severity.WARNING,
+    summary="A worker was started again {{ $value | humanize }} times in 15 minutes " + _WHERE,
+    description="The process ended by itself, or was stuck and was killed; serve --workers has started it"
+    " again. Each time, a gateway loses all its connections, and a feeder's quotes pause.",
+    command="qcfeed workers",
 )
 TARGET_MISSING = Alert(
     name="QcfeedTargetMissing",

@@ -31,9 +31,10 @@ CLUSTER = PanelRow(
         ),
         Panel(
             "Epoch of the owner, by share",
-            "It rises with every change of the owner; standbys have 0.",
+            "It rises with every change of the owner; standbys have 0. Each share has one owner.",
             "short",
             (Query(of("qcfeed_lease_epoch"), "{{instance}} {{share}}"),),
+            alerts=(alerts.TWO_OWNERS,),
         ),
         Panel(
             "Renewals of the lease that failed per second",

@@ -20,19 +20,24 @@ Values = dict[str, str]
 
 
 class Case(NamedTuple):
-    """``fires``: minutes at which the alert must be firing; ``quiet``: at which it must not be."""
+    """``fires``: minutes at which the alert must be firing; ``quiet``: at which it must not be.
+
+    ``instances``: how many of them it fires for.
+    """
 
     alert: str
     what: str
     series: Values
     fires: tuple[float, ...] = ()
     quiet: tuple[float, ...] = ()
+    instances: int = 1
 
 
 def name(metric: str) -> str:
-    """A series' name with every label."""
+    """A series' name with every label; an ``instance`` of its own replaces the usual one."""
     plain, _, labels = metric.rstrip("}").partition("{")
-    return f"{plain}{{{', '.join(filter(None, (LABELS, labels)))}}}"
+    usual = LABELS.partition(", ")[0] if "instance=" in labels else LABELS
+    return f"{plain}{{{', '.join(filter(None, (usual, labels)))}}}"
 
 
 def line(start: float, end: float, samples: int) -> str:
@@ -150,6 +155,17 @@ _STALE = {
 _DEAD = {**_SYMBOLS, 'qcfeed_symbols{band="dead"}': "1x240"}
 _OPENING = {"qcfeed_market_open": "0x79 1x160"}
 """The market opens at minute 20."""
+
+
+def _owner(instance: str, share: str = "1/1", cluster: str = "") -> str:
+    """The series that says whether a feeder owns its share."""
+    more = f', cluster="{cluster}"' if cluster else ""
+    return f'qcfeed_share_owner{{instance="{instance}", share="{share}"{more}}}'
+
+
+def _restarts(reason: str) -> str:
+    return f'qcfeed_worker_restarts_total{{reason="{reason}"}}'
+
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -408,6 +424,41 @@ CASES: tuple[Case, ...] = (
         quiet=ALWAYS,
     ),
     Case(
+        "QcfeedTwoOwners",
+        "a second feeder has a lease of another NATS server",
+        {_owner("f1"): "1x90", _owner("f2"): "0x8 1x80"},
+        fires=(4, 20),
+        quiet=(1, 2.5),
+        instances=2,
+    ),
+    Case(
+        "QcfeedTwoOwners",
+        "a standby takes over, and the former owner's last sample overlaps",
+        {_owner("f1"): "1x9 0x80", _owner("f2"): "0x8 1x81"},
+        quiet=ALWAYS,
+    ),
+    Case(
+        "QcfeedTwoOwners",
+        "the owner is killed: it is not scraped again",
+        {_owner("f1"): "1x9 stale _x80", _owner("f2"): "0x8 1x90"},
+        quiet=ALWAYS,
+    ),
+    Case(
+        "QcfeedTwoOwners",
+        "one owner per share, and a standby",
+        {_owner("f1", "1/2"): "1x240", _owner("f2", "2/2"): "1x240", _owner("f3", "2/2"): "0x240"},
+        quiet=ALWAYS,
+    ),
+    Case(
+        "QcfeedTwoOwners",
+        "two clusters of one job, which a label distinguishes",
+        {
+            _owner("f1", cluster="a"): "1x240",
+            _owner("f2", cluster="b"): "1x240",
+        },
+        quiet=ALWAYS,
+    ),
+    Case(
         "QcfeedInterestLeaked",
         "subscriptions that stay",
         {"qcfeed_interest_without_subscribers": "0x8 3x80"},
@@ -470,6 +521,30 @@ CASES: tuple[Case, ...] = (
         "QcfeedFeedWithoutInterest",
         "a gateway whose answer was late",
         {"qcfeed_feed_without_interest": "0x8 30 0x80"},
+        quiet=ALWAYS,
+    ),
+    Case(
+        "QcfeedWorkersRestart",
+        "a worker crashed, and came back",
+        {_restarts("ended"): "0x8 _ 1x120", _restarts("stuck"): "0x8 _ 0x120"},
+        fires=(4, 12),
+        quiet=(2, 25),
+    ),
+    Case(
+        "QcfeedWorkersRestart",
+        "a worker that is stuck again and again",
+        {_restarts("ended"): "0x120", _restarts("stuck"): "0x8 0+0.25x112"},
+        fires=(5, 20),
+        quiet=(2,),
+    ),
+    Case(
+        "QcfeedWorkersRestart",
+        "workers that are restarted on request, and a supervisor that starts anew",
+        {
+            _restarts("requested"): "0x20 1x20 2x200",
+            _restarts("ended"): "3x40 0x200",
+            _restarts("stuck"): "1x40 0x200",
+        },
         quiet=ALWAYS,
     ),
     Case("QcfeedTargetMissing", "it does not answer", {"up": "1x8 0x80"}, fires=(4,), quiet=(2,)),

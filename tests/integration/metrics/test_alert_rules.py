@@ -52,7 +52,7 @@ def _unit(case: Case) -> dict[str, Any]:
 def _expectations(case: Case) -> Iterator[dict[str, Any]]:
     firing = f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"}})'
     for minutes, samples in (
-        (case.fires, [{"labels": "{}", "value": 1}]),
+        (case.fires, [{"labels": "{}", "value": case.instances}]),
         (case.quiet, []),
     ):
         for minute in minutes:

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from qcfeed.cluster.core.lease import Entry, Lease, LeaseOutcome, ReadKey, Stored, UpdateKey
+from qcfeed.cluster.core.lease import (
+    Entry,
+    Lease,
+    LeaseOutcome,
+    RaiseRevision,
+    ReadKey,
+    Stored,
+    UpdateKey,
+)
 from qcfeed.cluster.feeder_fault import FeederFaults
 from qcfeed.model.link_faults import FeederFault
 
@@ -41,3 +49,21 @@ def test_gateways_are_unheard_in_one_drill_alone() -> None:
     for fault in FeederFault:
         faults.fault = fault
         assert faults.deaf == (fault is FeederFault.GATEWAYS_UNHEARD)
+
+
+def test_a_lease_is_imagined_for_as_long_as_the_drill_lasts_under_the_lowest_epoch() -> None:
+    faults, now = FeederFaults(), 100.0
+    lease = Lease("me", TTL, now, lambda: "1")
+    lease.raise_floor(40)
+    lease.answered(lease.request(now), LeaseOutcome.CONFLICT, now)
+    assert faults.answer(lease.request(now), lease.floor) is None, "without a drill it is sent"
+    faults.fault = FeederFault.LEASE_IMAGINED
+    for _ in range(20):
+        now = max(now, lease.due)
+        request = lease.request(now)
+        answer = faults.answer(request, lease.floor)
+        assert answer is not None
+        lease.answered(request, answer, now)
+    assert lease.holds(now)
+    assert lease.epoch == 41
+    assert faults.answer(RaiseRevision(3), 40) is LeaseOutcome.RAISED

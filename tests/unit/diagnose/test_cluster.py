@@ -135,3 +135,29 @@ def test_leaked_interest_is_a_finding_if_it_lasts() -> None:
     assert rules([leaking, feeder("f")], [leaking, feeder("f")]) == [
         ("interest without subscribers", "g")
     ]
+
+
+def test_an_owner_that_gateways_do_not_follow_is_told_although_the_other_one_does_not_answer() -> (
+    None
+):
+    alone, outranked = feeder("f", epoch=7), feeder("f", epoch=7, higher_epoch=9)
+    assert rules([alone], [outranked]) == [], "the owner was just changing"
+    [found] = cluster.findings([outranked], [outranked])
+    assert (found.rule, found.member) == ("two owners", "f")
+    assert "with epoch 9; this feeder's epoch, 7, is lower" in found.what
+    both = [outranked, feeder("new", epoch=9)]
+    assert rules(both, both) == [("two owners", None)], "and once where both answer"
+
+
+@pytest.mark.parametrize(
+    ("reason", "uptime_s", "told"),
+    [("ended", 30.0, True), ("stuck", 30.0, True), ("ended", 1_000.0, False),
+     ("requested", 30.0, False), (None, 30.0, False)],
+)  # fmt: skip
+def test_a_worker_that_something_ended_is_told_for_a_quarter_of_an_hour(
+    reason: str | None, uptime_s: float, told: bool
+) -> None:
+    worker = gateway("g")
+    worker.status.last_restart, worker.status.uptime_s = reason, uptime_s
+    members = [worker, feeder("f")]
+    assert rules(members, members) == ([("restarted worker", "g")] if told else [])

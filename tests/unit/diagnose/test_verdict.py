@@ -22,6 +22,7 @@ from qcfeed.diagnose import (
     memory,
     quotes,
     subscribers,
+    workers,
 )
 from qcfeed.diagnose.diagnostics_findings import MIN_UNTRACKED_GROWTH
 from qcfeed.diagnose.evidence import ActiveAlert, Evidence
@@ -282,6 +283,29 @@ SCENARIOS = {
         "leaked_interest",
         cluster_side.leaked_interest,
         ("QcfeedInterestLeaked",),
+    ),
+    "a feeder that gateways do not follow": Scenario(
+        lambda: healthy(
+            **on_nats({"higher_epoch": 9, "lease_epoch": 1}, higher_epoch=9, lease_epoch=1),
+            alerts=[firing("QcfeedTwoOwners")],
+        ),
+        "two_owners",
+        cluster_side.two_owners,
+        ("QcfeedTwoOwners",),
+    ),
+    "a worker that crashed and was started again": Scenario(
+        lambda: healthy(
+            status=msgspec.structs.replace(
+                status(),
+                uptime_s=40.0,
+                last_restart="ended",
+                restarts_by_reason={"ended": 2, "stuck": 0, "requested": 1},
+            ),
+            alerts=[firing("QcfeedWorkersRestart")],
+        ),
+        "restarted_worker",
+        workers.restarted_worker,
+        ("QcfeedWorkersRestart",),
     ),
     "a gateway that lags": Scenario(
         lambda: healthy(**on_nats(quotes_skipped=70), alerts=[firing("QcfeedGatewayLags")]),
