@@ -205,13 +205,6 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         (["--drill", "zombie-feeds"], ExitStatus.USAGE, "--drill is for one process"),
     ],
 )
-def test_a_closed_terminal_drains_the_group_as_sigterm_does(tmp_path: Path) -> None:
-    with workers(tmp_path) as service:
-        assert service.end(signal.SIGHUP) == ExitStatus.OK
-        assert any("draining 2 workers" in line for line in service.talk)
-    assert not list(tmp_path.rglob("*.sock")), "a killed group would leave them"
-
-
 def test_what_keeps_a_worker_from_starting_reaches_the_user(
     tmp_path: Path, args: list[str], status: ExitStatus, said: str
 ) -> None:
@@ -220,6 +213,13 @@ def test_what_keeps_a_worker_from_starting_reaches_the_user(
     assert said in done.stderr
     assert done.stderr.count("qcfeed: error: ") == 1, "it is told once"
     assert not list(tmp_path.rglob("*.workers"))
+
+
+def test_a_closed_terminal_drains_the_group_as_sigterm_does(tmp_path: Path) -> None:
+    with workers(tmp_path) as service:
+        assert service.end(signal.SIGHUP) == ExitStatus.OK
+        assert any("draining 2 workers" in line for line in service.talk)
+    assert not list(tmp_path.rglob("*.sock")), "a killed group would leave them"
 
 
 def test_a_taken_port_is_one_error(tmp_path: Path) -> None:
