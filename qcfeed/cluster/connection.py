@@ -256,7 +256,9 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsCo
                 name=name,
                 # Every feed must learn of a loss, because it has to ask the owner again; nats-py would reconnect silently.
                 allow_reconnect=False,
+                # The callers rotate the list, so that the next attempt begins with another server.
                 dont_randomize=True,
+                # With 0, nats-py would go on with the first connect until a server accepts.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 connect_timeout=2,
@@ -285,6 +287,7 @@ async def _connect(urls: Sequence[str], config: NatsConfig, name: str) -> NatsCo
             ) from error
         raise UpstreamError(refusal(servers, why)) from error
     except BaseException:
+        # Cancelled: nats-py would leave its tasks and the socket behind.
         await connection.close()
         raise
     return connection

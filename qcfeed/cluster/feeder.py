@@ -154,7 +154,7 @@ class Feeder:
                     await self._leave(connection)
                 self.reconnects += 1
                 self.lost_at = self.clock()
-            self._urls.append(self._urls.pop(0))
+            self._urls.append(self._urls.pop(0))  # the next attempt begins with another server
             await asyncio.sleep(backoff.delay(attempt, random.random(), base=0.2, cap=_MAX_PAUSE))
             attempt += 1
 
@@ -166,6 +166,7 @@ class Feeder:
     async def _watch_lease(self) -> None:
         """End the feeds when the lease ends, also while a connection is opened or JetStream is asked."""
         while not self.closed:
+            # Without the lease, look often enough to see one that ``_step`` acquires before it can expire.
             left = self.lease.left(self.clock())
             await asyncio.sleep(max(left, _LEAST_SLEEP) if left else self.lease.ttl / 8)
             await self.ownership.check_lease()

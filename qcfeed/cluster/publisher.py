@@ -108,6 +108,7 @@ class PublishedSymbol:
             return
         texts = [frames.payload(each) for each in frames.split(data)]
         epoch = envelope.parse_epoch(feed.epoch)
+        # The log counts frames from 0 and has moved the cursor past these; ``seq`` counts from 1.
         first = subscriber.cursor - len(texts) + 1
         for seq, text in enumerate(texts, first):
             self._outbox.put(self._subject, envelope.pack(PublishedQuote(epoch, seq, text)))

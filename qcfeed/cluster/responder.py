@@ -84,6 +84,7 @@ class Responder:
                 finally:
                     await self._leave(connection)
             self._urls.append(self._urls.pop(0))
+            # Full jitter may be almost 0, so 0.1 s are added: the loop must not spin.
             await asyncio.sleep(backoff.delay(attempt, random.random(), cap=_MAX_PAUSE) + 0.1)
             attempt += 1
 

@@ -46,6 +46,7 @@ class FlushBatch:
         """Collect the new frames of ``log`` for each subscriber; release frames nobody needs."""
         head, first = log.head, self._first
         fresh, log.flushed = head - log.flushed, head
+        # The oldest position from which some subscriber still has to read.
         low = head
         for subscriber in subscribers:
             if subscriber.cursor == head:

@@ -191,6 +191,7 @@ class Lifecycle(Generic[S]):
         """The task of ``generation`` has ended and was joined. ``draw`` in [0, 1) jitters the backoff."""
         if generation != self.generation:
             return []
+        # Only a task that ran well for a while ends the growth of the backoff.
         if self.upstream is UpstreamState.OPEN and now - self._opened_at >= STABLE_AFTER:
             self._attempt = 0
         self.retries_at = now + backoff.delay(self._attempt, draw)

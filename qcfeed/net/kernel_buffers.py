@@ -40,6 +40,7 @@ def receive_queue(sock: socket.SocketType | None) -> int | None:
 def _ask(sock: socket.SocketType | None, request: str) -> int | None:
     if sys.platform != "linux" or sock is None:
         return None
+    # Here, because they exist on Unix only. termios has SIOCOUTQ and SIOCINQ under the names TIOCOUTQ and FIONREAD.
     import fcntl
     import termios
 

@@ -40,6 +40,7 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
             hint=f"ports go from 1 to {numbers.MAX_PORT}; 0 picks any free port",
         )
     try:
+        # The first address only: a host name such as localhost may have one for IPv4 and one for IPv6.
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

@@ -203,7 +203,7 @@ class Feed:
     def _note_quotes(self) -> None:
         """Quotes have arrived; call it before they are appended."""
         self.last_quote_at = self._hub.wall_clock()
-        # Before the quotes, which follow this status.
+        # The status ``live`` is sent before the quotes that end the silence.
         if self.staleness.update(self._loop.time()):
             self._broadcast_status()
             self.arm_timer()

@@ -151,6 +151,7 @@ class Gateway:
             host, port = bound.getsockname()[:2]
             raise listen.listen_error(error, host, port, "--port") from error
         self._acceptor = acceptor
+        # Only now: everything that the service opens before its first connection is open.
         if (in_use := descriptors.in_use()) is not None:
             self.capacity = fit(self.config.max_connections, descriptors.limit(), in_use)
         self.timeouts.start()

@@ -86,7 +86,7 @@ class Requests:
             if problem is None:
                 continue
             refused.add(name, problem)
-            if problem.retryable:  # a limit is reached: it applies to the others too
+            if problem.retryable:  # a limit is reached, which applies to the remaining symbols too
                 left = (each for each in names[number + 1 :] if each not in connection.subscribers)
                 refused.add_all(left, problem)
                 break

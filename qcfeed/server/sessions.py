@@ -90,7 +90,7 @@ class Sessions:
         if known is None and (excess := self._host.clients.identify(connection, identity.name)):
             connection.close(CloseCode.TOO_MANY_REQUESTS, excess.message)
             return
-        wall = self._authenticator.wall()
+        wall = self._authenticator.wall()  # tokens expire by the wall clock
         session.begin(identity, self._authenticator.revision, wall)
         left = None if identity.ends_at is None else _milliseconds(identity.ends_at - wall)
         connection.send(Authenticated(identity.name, left))

@@ -192,6 +192,7 @@ class Service:
             if self.authenticator is not None:
                 self.authenticator.start()
                 parts.push_async_callback(self.authenticator.close)
+            # Called last, after the timer is cancelled: reports what was left out since its last call.
             parts.callback(self._tell_repeats)
             parts.callback(
                 PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel

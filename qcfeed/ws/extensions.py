@@ -44,6 +44,7 @@ def _answer(parameters: list[str]) -> str | None:
     if any(given[flag] for flag in _FLAGS & given.keys()):
         return None
     for name in _WINDOWS & given.keys():
+        # zlib cannot compress with 8 bits, which RFC 7692 allows (section 7.1.2.1).
         least = WINDOW_BITS if name == "server_max_window_bits" else 8
         if not (
             _is_window(given[name], least) or (name != "server_max_window_bits" and not given[name])

@@ -60,8 +60,9 @@ def parse_bare_frame(data: bytes) -> PongFrame | CloseFrame | None:
     Clients that only listen send nothing else, so most connections never need an ``Inbound``
     (RFC 6455 section 5.2: a final, masked frame with no payload, or with a close code only).
     """
+    # 0x88 is a final close frame, 0x8a a final pong; 0x80 in the second byte says that a mask follows.
     first = data[:2]
-    # An unmasked length of 2: the close code, behind a mask of four bytes.
+    # A length of 2: the close code, behind the mask of four bytes with which it is XORed.
     if len(data) == 8 and first == b"\x88\x82":
         code = (data[6] ^ data[2]) << 8 | data[7] ^ data[3]
         return CloseFrame(code) if code in _USUAL else None

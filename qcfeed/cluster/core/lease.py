@@ -213,6 +213,7 @@ class Lease:
 
     def _stored(self, answer: Stored, now: float) -> None:
         self.highest = max(self.highest, answer.revision)
+        # After a third, so that a renewal can fail and be repeated before the lease ends.
         self.due = self._sent_at + self.ttl / 3
         if self.epoch is None:
             self._acquire(answer.revision, self._sent_at, now)

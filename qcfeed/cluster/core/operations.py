@@ -75,6 +75,7 @@ def encode(message: ClusterRequest | Here) -> bytes:
 
 def decode_request(data: bytes) -> ClusterRequest:
     """Raises one of JSON_ERRORS."""
+    # A longer request is cut, which makes it invalid JSON.
     return _request.decode(data[: MAX_REQUEST + 1])
 
 
@@ -86,7 +87,7 @@ def decode_here(data: bytes) -> Here:
 def parts(
     member: str, status: int, answer: bytes, heard: dict[str, float] | None = None
 ) -> Iterator[bytes]:
-    """The messages of an answer. One that is too long for them all becomes an empty one of status 413."""
+    """The messages of an answer. An answer that is too long is replaced by an empty one with status 413."""
     count = max(1, -(-len(answer) // PART))
     if count > MAX_PARTS:
         yield from parts(member, 413, b"")
@@ -103,7 +104,7 @@ class AnswerCollector:
         self.complete: dict[str, tuple[int, bytes]] = {}
         """By instance: status and answer."""
         self.heard: dict[str, float] = {}
-        """Seconds since an instance was last heard of, as feeders tell it."""
+        """Seconds since an instance was last heard of, as feeders report it."""
         self._parts: dict[str, dict[int, bytes]] = {}
 
     def add(self, message: bytes) -> str | None:
@@ -114,7 +115,7 @@ class AnswerCollector:
         except JSON_ERRORS as error:
             raise InvalidAnswerError(str(error)) from error
         if not separator or not 1 <= head.part <= head.parts:
-            raise InvalidAnswerError("it is no part of an answer")
+            raise InvalidAnswerError("it is not a part of an answer")
         for member, seconds in head.heard.items():
             self.heard[member] = min(seconds, self.heard.get(member, seconds))
         collected = self._parts.setdefault(head.member, {})
@@ -137,6 +138,7 @@ class Roster:
         self._at: dict[str, float] = {}
 
     def hear(self, here: Here, now: float) -> None:
+        # Removed first, so that the dict is ordered by time.
         self._at.pop(here.member, None)
         if not here.ends:
             self._at[here.member] = now
