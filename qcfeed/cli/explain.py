@@ -32,7 +32,7 @@ COMMANDS_SHOWN = 3
 app = new_app()
 
 
-class Explanation(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.explain/1"):
+class ExplainedName(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.explain/1"):
     """What a name means: ``meanings`` are pairs of a label and a text, in the order of reading."""
 
     name: str
@@ -71,7 +71,7 @@ def explain(
             if close
             else "`qcfeed runbook` lists the pages",
         )
-    answer = Explanation(
+    answer = ExplainedName(
         name=name,
         kind=", ".join(dict.fromkeys(each.kind for each in found)),
         meanings=[pair for each in found for pair in each.meanings],
@@ -91,7 +91,7 @@ app.command(
 )(listed(explain, watch=False))
 
 
-def _explanations(name: str) -> Iterator[Explanation]:
+def _explanations(name: str) -> Iterator[ExplainedName]:
     for kind, entries in (
         ("alert", list(_alert(name))),
         ("finding", list(_page(page_of(name))) if name in PAGES else []),
@@ -101,7 +101,7 @@ def _explanations(name: str) -> Iterator[Explanation]:
         ("field", list(_fields(name))),
     ):
         if entries:
-            yield Explanation(name=name, kind=kind, meanings=entries)
+            yield ExplainedName(name=name, kind=kind, meanings=entries)
 
 
 def _alert(name: str) -> Iterator[tuple[str, str]]:
