@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.metrics.catalog.metrics import METRICS, Kind, Metric
+from qcfeed.metrics.catalog.metrics import METRICS, Metric, MetricKind
 from qcfeed.metrics.catalog.panel import Panel, Query
 from qcfeed.metrics.catalog.panels import ROWS
 from qcfeed.metrics.catalog.recordings import RECORDINGS
@@ -39,7 +39,7 @@ def series(
 
 def of_metric(metric: Metric, target: Labels) -> dict[str, list[tuple[float, float]]]:
     labels = target | dict.fromkeys(metric.labels, "some")
-    if metric.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
+    if metric.kind not in (MetricKind.HISTOGRAM, MetricKind.DISTRIBUTION):
         return series(metric.name, labels)
     made = series(f"{metric.name}_sum", labels) | series(f"{metric.name}_count", labels)
     for bound in (*metric.buckets, "+Inf"):
