@@ -48,7 +48,7 @@ class Poller:
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self._closing and not self._watched and not self._epoll.closed:
+        if not self._watched and not self._epoll.closed:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 

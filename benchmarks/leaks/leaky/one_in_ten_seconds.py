@@ -1,5 +1,4 @@
-"""A watcher is started for each upload, and nobody stops it. An upload comes only now and then: at 5 per second
-one in ten seconds.
+"""A watcher is started for each upload, and nobody stops it. At a rate of 5, one upload comes in ten seconds.
 
 Common fault: a leak so slow that it shows after hours.
 """
