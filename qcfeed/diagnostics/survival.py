@@ -59,7 +59,7 @@ FEW = RequiredEvidence(old=5, expected=5, span_s=16.0)
 """What is too little for a suspicion, and too much to say that all is well."""
 
 
-class Bars(NamedTuple):
+class SurvivalBars(NamedTuple):
     """What is needed where it is known how long sound tasks of the group take, and where it is not.
 
     ``oldest``: the oldest task must be so many times as old as the age that is judged.
@@ -159,13 +159,13 @@ class Population:
 
         Cost: 1 us per followed task.
         """
-        return next(self._found(now, Bars(NEEDED, NEEDED_UNKNOWN, oldest=2.0)), None)
+        return next(self._found(now, SurvivalBars(NEEDED, NEEDED_UNKNOWN, oldest=2.0)), None)
 
     def early(self, now: float) -> Survival | None:
         """The tasks that do not end so far, if there are a FEW or more. Cost: as for ``survival``."""
-        return next(self._found(now, Bars(FEW, FEW, oldest=1.5)), None)
+        return next(self._found(now, SurvivalBars(FEW, FEW, oldest=1.5)), None)
 
-    def _found(self, now: float, bars: Bars) -> Iterator[Survival]:
+    def _found(self, now: float, bars: SurvivalBars) -> Iterator[Survival]:
         ages = sorted(now - created_at for created_at in self._alive.values())
         for window in WINDOWS_S:
             young = [age for age in ages if age <= window]
@@ -182,7 +182,7 @@ class Population:
                 return  # longer windows show the same tasks
 
     def _judge(
-        self, now: float, age: float, window: float, young: list[float], bars: Bars
+        self, now: float, age: float, window: float, young: list[float], bars: SurvivalBars
     ) -> Survival | None:
         old = [each for each in young if each >= age]
         span = young[-1]
