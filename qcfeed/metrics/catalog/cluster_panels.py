@@ -80,5 +80,12 @@ CLUSTER = PanelRow(
                 alerts.FEED_WITHOUT_INTEREST,
             ),
         ),
+        Panel(
+            "Restarts of workers per second",
+            "By `serve --workers`: a process that ended by itself or was stuck, or whose restart an operator requested.",
+            "ops",
+            (Query(rate("qcfeed_worker_restarts_total"), "{{instance}} {{reason}}"),),
+            alerts=(alerts.WORKERS_RESTART,),
+        ),
     ),
 )
