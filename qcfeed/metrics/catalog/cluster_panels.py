@@ -84,7 +84,12 @@ CLUSTER = PanelRow(
             "Restarts of workers per second",
             "By `serve --workers`: a process that ended by itself or was stuck, or whose restart an operator requested.",
             "ops",
-            (Query(rate("qcfeed_worker_restarts_total"), "{{instance}} {{reason}}"),),
+            (
+                Query(
+                    rate("qcfeed_worker_restarts_total", by="instance, reason"),
+                    "{{instance}} {{reason}}",
+                ),
+            ),
             alerts=(alerts.WORKERS_RESTART,),
         ),
     ),
