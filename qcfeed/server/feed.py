@@ -144,6 +144,14 @@ class Feed:
         self._execute(commands)
         return evicted
 
+    def cancel_again(self, reason: str) -> None:
+        """Cancel the task of a feed that is closing; no effect on any other feed.
+
+        Only for somebody who insists: it also interrupts a task that is still cleaning up.
+        """
+        if self.lifecycle.upstream is UpstreamState.CLOSING and self.upstream_task is not None:
+            self.upstream_task.task.cancel(reason)
+
     def status(self) -> Status:
         """The status message for the current staleness band."""
         age = max(0.0, self._loop.time() - self.staleness.updated_at)

@@ -113,10 +113,14 @@ class Hub:
                 feed.pacing.caught_up(consumer)
 
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
-        """Force feeds down; their subscribers get close code 4410. Their tasks end soon after."""
+        """Force feeds down; their subscribers get close code 4410. Their tasks end soon after.
+
+        The task of a feed that is closing already has ignored its cancellation: it is cancelled again.
+        """
         for symbol in symbols:
             feed = self.feeds.get(symbol)
             if feed is not None:
+                feed.cancel_again(reason)
                 feed.evict_all(CloseCode.FEED_CANCELLED, reason)
 
     async def stop(self) -> None:

@@ -34,6 +34,10 @@ from qcfeed.supervised import is_successor, is_supervised
 log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PARTS_CANCELLED = 5
+"""Parts of the service that are told to end at once after the drain timeout."""
+_LAST_SECOND = 1.0
+"""Seconds that each of them has for that."""
 
 
 def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) -> int:
@@ -112,15 +116,31 @@ def warn_if_exposed(config: Config) -> None:
 async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
     if not is_supervised():
         say(f"draining: at most {config.drain_timeout:g} s; press Ctrl-C again to exit at once")
-    try:
-        async with asyncio.timeout(config.drain_timeout):
-            await service.stop()
-    except TimeoutError:
-        log.warning("the drain took longer than %g s", config.drain_timeout)
+    if not await _stop(service, config.drain_timeout):
         return ExitStatus.TIMED_OUT
     await _reap(ledger)
     await ledger.check.probe()  # a drill may have disabled recording until now
     return ExitStatus.OK
+
+
+async def _stop(service: Service, drain_timeout: float) -> bool:
+    """Stop the service; False if that took longer than ``drain_timeout``, in seconds."""
+    stopping = asyncio.get_running_loop().create_task(service.stop(), name="drain")
+    await asyncio.wait([stopping], timeout=drain_timeout)
+    if stopping.done():
+        stopping.result()
+        return True
+    log.warning("the drain took longer than %g s", drain_timeout)
+    # The parts stop one after another, and several of them may wait for one task that ignores its
+    # cancellation. So each gets a second more; whatever is left then ends with the process.
+    for _ in range(_PARTS_CANCELLED):
+        stopping.cancel()
+        await asyncio.wait([stopping], timeout=_LAST_SECOND)
+        if stopping.done():
+            break
+    if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
+        log.error("a part of the service failed to stop", exc_info=error)
+    return False
 
 
 def _raise_file_limit() -> None:

@@ -168,6 +168,30 @@ async def test_a_feed_whose_task_does_not_end_is_reported_as_not_joined(
     await running.balanced()
 
 
+async def test_a_feed_whose_task_ignored_its_cancellation_is_cancelled_again(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    ignored: list[str] = []
+
+    async def stubborn(sink: object) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as error:
+            ignored.append(str(error))
+        await asyncio.get_running_loop().create_future()
+
+    upstream.life = stubborn
+    running = await start()
+    async with await running.client():
+        await until(lambda: upstream.sinks, "the run has begun")
+        (first,) = await Operator(running).cancel("AAPL", force=True, timeout_s=0.2)
+        assert not first.joined
+        assert len(ignored) == 1
+        (second,) = await Operator(running).cancel("AAPL", force=True, timeout_s=PATIENCE)
+        assert second.joined
+    await running.balanced()
+
+
 async def test_invalid_cancellations_are_refused(running: Running) -> None:
     operator = Operator(running)
     with pytest.raises(NotFoundError, match="no feed for AAPL"):
