@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -56,8 +56,13 @@ class Dispatcher:
         watch: LoopWatch,
         actions: Actions,
         reserve: Reserve,
+        absent: Callable[[], QcfeedError] | None = None,
     ) -> None:
-        """``reserve``: descriptors to give up when an answer must read a file and none are left."""
+        """``reserve``: descriptors to give up when an answer must read a file and none are left.
+
+        ``absent``: the error for requests that this instance has no route for.
+        """
+        self._absent = absent
         self._reserve = reserve
         self._routes = {route.path: route for route in routes}
         self._instance = instance
@@ -78,6 +83,8 @@ class Dispatcher:
 
     def _route(self, method: str, path: str) -> Route:
         route = self._routes.get(path)
+        if route is None and self._absent is not None:
+            raise self._absent()
         if route is None or _method(route) != method:
             known = ", ".join(f"{_method(known)} {known.path}" for known in self._routes.values())
             raise NotFoundError(f"there is no {method} {path[:200]}", hint=f"there is {known}")

@@ -26,7 +26,7 @@ from qcfeed.control.dispatch import Dispatcher
 from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.errors import StartError
+from qcfeed.errors import QcfeedError, StartError
 from qcfeed.metrics import memory
 from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.descriptors import Reserve
@@ -58,7 +58,7 @@ class ControlServer:
     ``loop``: the watched loop, in which actions run; ``watch`` measures it. ``listen``: host and port; ``port``
     is the actual port and ``tcp`` both, as in a URL. ``token``: the file of the bearer token.
     ``action_grace``: seconds that the watched loop has to start an action. ``companion``: takes requests that
-    come another way, too.
+    come another way, too. ``absent``: the error for requests that have no route here.
     """
 
     def __init__(
@@ -74,12 +74,14 @@ class ControlServer:
         token: Path | None = None,
         action_grace: float = 2.0,
         companion: companions.Companion | None = None,
+        absent: Callable[[], QcfeedError] | None = None,
     ) -> None:
         self.instance = instance
         self.socket = socket
         self.port: int | None = None
         self.tcp: str | None = None
         self._routes = routes
+        self._absent = absent
         self._companion = companion
         self._watched = loop
         self._watch = watch
@@ -158,7 +160,9 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(READERS, "qcfeed-control-read"))
         actions = Actions(self._watched, self._watch, self._audit, grace=self._grace)
-        dispatcher = Dispatcher(self._routes, self.instance, self._watch, actions, reserve)
+        dispatcher = Dispatcher(
+            self._routes, self.instance, self._watch, actions, reserve, self._absent
+        )
         self._dispatcher = dispatcher
         stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:

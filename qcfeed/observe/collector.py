@@ -15,7 +15,13 @@ from qcfeed.control.routes import (
     TASKS_FINDINGS,
 )
 from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
-from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
+from qcfeed.errors import (
+    NotFoundError,
+    QcfeedError,
+    TimedOutError,
+    UnreachableError,
+    UsageError,
+)
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.growth_answer import point
 from qcfeed.model.answer import Answer
@@ -108,6 +114,8 @@ class EvidenceCollector:
             return None
         try:
             answer = self._control.get(path, kind, **params)
+        except UsageError:
+            raise  # another instance has to be named: nothing of this one can be judged
         except QcfeedError as error:
             self._failed[name] = error.message
             if isinstance(error, TimedOutError | UnreachableError):

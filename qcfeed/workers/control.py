@@ -10,8 +10,7 @@ from qcfeed import __version__
 from qcfeed.control import paths, routes
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import ControlAddress
-from qcfeed.errors import NotFoundError, QcfeedError
-from qcfeed.model.feeds import CancelFeedsRequest
+from qcfeed.errors import NotFoundError, QcfeedError, UsageError
 from qcfeed.model.status import ServiceStatus
 from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
 from qcfeed.workers.checks import TIMEOUT
@@ -34,13 +33,7 @@ class WorkersHandlers:
             routes.ActionRoute(
                 routes.WORKERS_RESTART, "workers restart", RestartWorkersRequest, self.restart
             ),
-            *(
-                routes.ReadRoute(path, routes.NoQuery, self._of_one_worker)
-                for path in (routes.STATUS, routes.PROCESS, routes.FEEDS, routes.SUBSCRIBERS)
-            ),
-            routes.ActionRoute(
-                routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, self._nothing_to_cancel
-            ),
+            routes.ReadRoute(routes.STATUS, routes.NoQuery, self._no_status),
         ]
 
     def workers(self, _: routes.NoQuery) -> Workers:
@@ -62,15 +55,21 @@ class WorkersHandlers:
         """One after the other: while one drains, the others accept connections."""
         return RestartedWorkers(restarted=await self._supervisor.restart(request.names))
 
-    async def _nothing_to_cancel(self, _: CancelFeedsRequest) -> NoReturn:
-        self._of_one_worker()
+    def of_one_worker(self) -> UsageError:
+        """The error for a request that only a worker can answer."""
+        return UsageError(self._explanation(), hint=self._remedy())
 
-    def _of_one_worker(self, _: routes.NoQuery | None = None) -> NoReturn:
+    def _no_status(self, _: routes.NoQuery) -> NoReturn:
+        # As an attached program: commands then ask for the workers, or for the process.
+        raise NotFoundError(self._explanation(), hint=self._remedy())
+
+    def _explanation(self) -> str:
         name = self._supervisor.name
-        raise NotFoundError(
-            f"{name} is the supervisor of several processes, which each have feeds of their own",
-            hint=f"`qcfeed --instance {name}-1 ...` names one; `qcfeed workers` lists them",
-        )
+        return f"{name} is the supervisor of several processes, which each answer for themselves"
+
+    def _remedy(self) -> str:
+        name = self._supervisor.name
+        return f"`qcfeed --instance {name}-1 ...` names one; `qcfeed --cluster ...` asks all"
 
 
 def _worker(process: SupervisedProcess) -> Worker:

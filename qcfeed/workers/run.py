@@ -15,6 +15,7 @@ from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import report, tasks
 from qcfeed.control.recent_log import RecentLog
+from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
@@ -103,10 +104,12 @@ async def _start_control(
     watch.start(loop)
     parts.callback(watch.stop)
     audit = AuditLog(paths.audit_path(supervisor.name))
+    workers = WorkersHandlers(supervisor)
     server = ControlServer(
         [
-            *WorkersHandlers(supervisor).table(),
-            *tasks.routes(ledger, watch),
+            *workers.table(),
+            # An operator who asks for orphans means those of the service, not of its supervisor.
+            *(each for each in tasks.routes(ledger, watch) if each.path not in (ORPHANS, REAP)),
             *report.routes(audit, log=recent, config=supervisor.config),
         ],
         instance=supervisor.name,
@@ -114,6 +117,7 @@ async def _start_control(
         loop=loop,
         watch=watch,
         audit=audit,
+        absent=workers.of_one_worker,
     )
     server.start()
     parts.push_async_callback(asyncio.to_thread, server.stop)

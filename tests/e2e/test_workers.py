@@ -99,9 +99,20 @@ def _it_is_listed_as_one(home: Path, port: str) -> None:
     assert rows[f"{port}-feeder"]["status"]["feed_count"] == 1
     one = told(home, "--instance", f"{port}-2", "status")
     assert one["pid"] == rows[f"{port}-2"]["process"]
-    group = qcfeed(home, "--instance", port, "feeds")
-    assert group.returncode == ExitStatus.USAGE
-    assert f"`qcfeed --instance {port}-1 ...` names one" in group.stderr
+    _the_supervisor_names_its_workers(home, port)
+
+
+def _the_supervisor_names_its_workers(home: Path, port: str) -> None:
+    """It never answers for them: it has no feeds, and its own tasks are no evidence about theirs."""
+    for command in (
+        "feeds", "subscribers", "orphans", "orphans --reap", "diagnose", "report", "growth", "memory",
+        "drill list", "tasks findings", "feeds cancel AAPL",
+    ):  # fmt: skip
+        refused = qcfeed(home, "--instance", port, *command.split())
+        assert refused.returncode == ExitStatus.USAGE, command
+        assert f"{port} is the supervisor of several processes" in refused.stderr, command
+        assert f"`qcfeed --instance {port}-1 ...` names one" in refused.stderr, command
+        assert refused.stdout == "", command
 
 
 def _the_whole_cluster_answers(home: Path, port: str) -> None:
