@@ -12,10 +12,13 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_sizes import ObjectSizes
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site
+from qcfeed.diagnostics.snapshot import coroutine
 from qcfeed.diagnostics.task_info import TaskRef
 
 SAMPLE = 600
 """Tasks that are measured, over all locations."""
+UNTRACKED = "untracked"
+"""Stands for the location of tasks whose creation the ledger did not see."""
 
 
 @dataclass(slots=True)
@@ -55,19 +58,30 @@ class TaskMemory:
 def by_location(ledger: Ledger, sizes: ObjectSizes, sample: int = SAMPLE) -> TaskMemory:
     """The locations with what their tasks hold, most bytes first.
 
+    Tasks that existed before the ledger have no location: they are grouped by coroutine, as UNTRACKED.
+
     From any thread, in slices that let the loop run. Cost: a scan, and 20 us per sampled task.
     """
-    sites = by_site(ledger)
+    groups = [(site.location, site.function, refs) for site, refs in by_site(ledger).items()]
+    groups += [(UNTRACKED, name, refs) for name, refs in _earlier(ledger).items()]
     shared: list[SharedObject] = []
     rows: dict[tuple[str, str], LocationMemory] = {}
-    counts = sample_sizes(list(map(len, sites.values())), sample)
-    for (site, refs), number in zip(sites.items(), counts, strict=True):
-        row = rows.setdefault(
-            (site.location, site.function), LocationMemory(site.location, site.function)
-        )
+    counts = sample_sizes([len(refs) for *_, refs in groups], sample)
+    for (location, function, refs), number in zip(groups, counts, strict=True):
+        row = rows.setdefault((location, function), LocationMemory(location, function))
         row.live += len(refs)
         _measure(row, ledger, refs, number, sizes, shared)
     return TaskMemory(sorted(rows.values(), key=lambda each: -each.bytes), shared)
+
+
+def _earlier(ledger: Ledger) -> dict[str, list[TaskRef]]:
+    """The live tasks that existed before the ledger was installed, by coroutine."""
+    found: dict[str, list[TaskRef]] = {}
+    for refs in ledger.turns.slices(ledger.earlier_refs()):
+        for ref in refs:
+            if (task := ref()) is not None and not task.done():
+                found.setdefault(coroutine(task), []).append(ref)
+    return found
 
 
 def _measure(

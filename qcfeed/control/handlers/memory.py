@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 
 from qcfeed.control.routes import MEMORY, MEMORY_TRACE, ActionRoute, NoQuery, ReadRoute, Route
-from qcfeed.diagnostics import allocations, memory_report
+from qcfeed.diagnostics import allocations, memory_report, snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.memory_report import MemoryReport, Stores
 from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.source_lines import source_lines
+from qcfeed.diagnostics.task_memory import UNTRACKED
 from qcfeed.errors import NeedsConfirmationError, UsageError
-from qcfeed.formats import size
+from qcfeed.formats import plural, size
 from qcfeed.metrics import memory
 from qcfeed.model.memory import (
     AllocatingLine,
@@ -64,7 +65,7 @@ class _Handlers:
                 )
                 for each in report.largest
             ],
-            unseen=list(_unseen(report)),
+            unseen=list(_unseen(report, snapshot.untracked(self._ledger))),
             complete=report.complete,
         )
 
@@ -181,9 +182,13 @@ def _parts(report: MemoryReport) -> Iterator[MemoryPart]:
     )
 
 
-def _unseen(report: MemoryReport) -> Iterator[str]:
+def _unseen(report: MemoryReport, untracked: int) -> Iterator[str]:
+    """What the report does not count. ``untracked``: live tasks that the ledger did not record."""
     yield "memory that libraries written in C keep for themselves, and the stacks of threads"
     yield "memory that was freed and that the allocator has not returned to the system"
     yield "what only variables of running threads refer to"
+    measured = sum(row.live for row in report.tasks if row.location == UNTRACKED)
+    if (left := untracked - measured) > 0:
+        yield f"what {plural(left, 'task')} hold that another task factory or loop method created"
     if not report.complete:
         yield f"what lies beyond the {report.visited:,} objects that were visited"

@@ -77,6 +77,20 @@ async def test_tasks_are_named_with_what_each_holds(ledger: Ledger, held: int) -
     await cancel(tasks)
 
 
+async def test_tasks_from_before_the_ledger_are_named_by_coroutine() -> None:
+    tasks = await started(Handler(), 20, 100)
+    ledger = Ledger()
+    ledger.install(asyncio.get_running_loop())
+    try:
+        report = await look(ledger)
+    finally:
+        ledger.uninstall()
+    (row,) = [row for row in report.tasks if row.function == "Handler.wait"]
+    assert (row.location, row.live, row.sampled) == ("untracked", 20, 20)
+    assert row.each > 100 * KB
+    await cancel(tasks)
+
+
 async def test_tasks_that_hold_nothing_hold_their_frames_and_timers_only(ledger: Ledger) -> None:
     tasks = await started(Handler(), 20, 0)
     row = of(await look(ledger), "started")
