@@ -32,19 +32,15 @@ if ! command -v chromium-headless-shell >/dev/null && ! command -v chromium >/de
   fi
 fi
 
-if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; then
+# The incident's WebSocket client, and AsyncAPI's schema by its authors, with which docs/asyncapi.json is validated.
+# In one command: without a package.json, each `npm install` removes what the one before has installed.
+if [ ! -x .tools/node_modules/.bin/wscat ] || [ ! -d .tools/node_modules/@asyncapi/specs ]; then
   if command -v npm >/dev/null; then
-    npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools wscat@6 >/dev/null 2>&1 ||
-      echo "could not install wscat"
+    npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools wscat@6 @asyncapi/specs@6 \
+      >/dev/null 2>&1 || echo "could not install wscat and @asyncapi/specs"
   else
-    echo "npm is not installed; the tests with wscat are skipped"
+    echo "npm is not installed; the tests with wscat and AsyncAPI's schema are skipped"
   fi
-fi
-
-# The schema of AsyncAPI, by its authors: docs/asyncapi.json is validated with it.
-if [ ! -d .tools/node_modules/@asyncapi/specs ] && command -v npm >/dev/null; then
-  npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools @asyncapi/specs@6 >/dev/null 2>&1 ||
-    echo "could not install @asyncapi/specs"
 fi
 
 # Autobahn's TestSuite, for tests/conformance. It needs pip.

@@ -79,6 +79,20 @@ def _options(manifest: dict[str, Any]) -> None:
 
 
 def _prometheus(home: Path, file: Path) -> None:
+    """Debian builds Prometheus without Kubernetes: there, everything but the discovery is judged."""
+    config = yaml.safe_load(file.read_text())
+    for job in config["scrape_configs"]:
+        for discovery in job.pop("kubernetes_sd_configs", ()):
+            assert discovery["role"] in (
+                "node",
+                "service",
+                "pod",
+                "endpoints",
+                "endpointslice",
+                "ingress",
+            )
+            assert set(discovery) <= {"role", "namespaces", "selectors"}
+    file.write_text(yaml.safe_dump(config))
     _judge(home, "promtool", "check", "config", "--syntax-only", file)
 
 

@@ -236,7 +236,9 @@ class GameDay:
         """Whether the subscriber is subscribed, and Prometheus has scraped a healthy service."""
         if self.prometheus is not None and not pager.is_ready(self.prometheus):
             return False
-        return self.run_command("qcfeed feeds -o name").split() == list(SUBSCRIBED)
+        # Of the gateway: a standby, for one, has no feeds.
+        listed = self.run_command(f"qcfeed --instance {self._processes.gateway} feeds -o name")
+        return listed.split() == list(SUBSCRIBED)
 
     def _new_alerts(self) -> list[Notification]:
         """Alerts that have fired for the first time since the last call."""

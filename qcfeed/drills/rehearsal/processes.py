@@ -47,7 +47,7 @@ class Processes:
         self._running = contextlib.ExitStack()
         self._serve: tuple[str, ...] = ()
         self._where = _QUOTES
-        self._gateway = instance
+        self.gateway = instance
         """The instance that subscribers connect to."""
         self._service: subprocess.Popen[bytes] | None = None
         self.restarts = 0
@@ -69,10 +69,10 @@ class Processes:
         url = self._nats_server()
         others = (self._owner(url),) if standby else ()
         where = self._start_service(("feeder", "--allow-drills", *_FEEDS, "--to", url), _HEALTH)
-        self._gateway = f"{self._instance}-gateway"
+        self.gateway = f"{self._instance}-gateway"
         self._start_and_wait(
             "gateway",
-            (*QCFEED, "--instance", self._gateway, "serve", "--no-monitor", "--port", "0",
+            (*QCFEED, "--instance", self.gateway, "serve", "--no-monitor", "--port", "0",
              "--upstream", url),
             _QUOTES,
         )  # fmt: skip
@@ -119,7 +119,7 @@ class Processes:
 
     def subscriber(self, *symbols: str) -> None:
         """Start a subscriber to these symbols."""
-        command = ("--instance", self._gateway, "watch", "-o", "json", *symbols)
+        command = ("--instance", self.gateway, "watch", "-o", "json", *symbols)
         self._start("subscriber", (*QCFEED, *command))
 
     def monitoring(self, targets: Sequence[str], alerts: Collection[str]) -> str | None:
