@@ -114,9 +114,9 @@ class EvidenceCollector:
             return None
         try:
             answer = self._control.get(path, kind, **params)
-        except UsageError:
-            raise  # another instance has to be named: nothing of this one can be judged
         except QcfeedError as error:
+            if path == PROCESS and type(error) is UsageError:
+                raise  # another instance has to be named: nothing of this one can be judged
             self._failed[name] = error.message
             if isinstance(error, TimedOutError | UnreachableError):
                 self._unreachable = error.message
