@@ -112,7 +112,7 @@ async def test_what_tasks_share_is_not_theirs_and_counts_once(ledger: Ledger) ->
     handler = Handler()
     handler.seen = [{"n": n, "text": str(n) * 50} for n in range(20_000)]
     tasks = await started(handler, 30, 0)
-    report = await look(ledger)
+    report = await look(ledger, bounds=EVERYTHING)
     assert of(report, "started").each < 6 * KB
     (found,) = (each for each in report.largest if each.items == len(handler.seen))
     # 232 bytes of a dict, 32 of a number, up to 300 of a text, and 8 in the list.
@@ -125,7 +125,7 @@ async def test_what_tasks_share_is_not_theirs_and_counts_once(ledger: Ledger) ->
 async def test_a_growing_cache_of_a_module_is_named_by_its_module(ledger: Ledger) -> None:
     CACHE.update({n: bytes(2 * KB) for n in range(3_000)})
     try:
-        report = await look(ledger)
+        report = await look(ledger, bounds=EVERYTHING)
     finally:
         CACHE.clear()
     (found,) = (each for each in report.largest if each.items == 3_000)
