@@ -70,9 +70,9 @@ def find_fault(tick: Tick) -> str | None:
     bid, ask, last = tick.bid, tick.ask, tick.last
     bid_size, ask_size = tick.bid_size, tick.ask_size
     if (
-        (not bid or SMALLEST <= bid <= LARGEST)
-        and (not ask or SMALLEST <= ask <= LARGEST)
-        and (not last or SMALLEST <= last <= LARGEST)
+        (bid is None or SMALLEST <= bid <= LARGEST or bid == 0)
+        and (ask is None or SMALLEST <= ask <= LARGEST or ask == 0)
+        and (last is None or SMALLEST <= last <= LARGEST or last == 0)
         and ((type(bid_size) is int and 0 <= bid_size <= _LARGEST_WHOLE) or _is_size(bid_size))
         and ((type(ask_size) is int and 0 <= ask_size <= _LARGEST_WHOLE) or _is_size(ask_size))
     ):

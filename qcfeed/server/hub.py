@@ -115,7 +115,7 @@ class Hub:
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
         """Force feeds down; their subscribers get close code 4410. Their tasks end soon after.
 
-        The task of a feed that is closing already has ignored its cancellation: it is cancelled again.
+        If a feed is already closing, its task is cancelled once more: it may have ignored the first time.
         """
         for symbol in symbols:
             feed = self.feeds.get(symbol)

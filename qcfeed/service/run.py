@@ -35,9 +35,9 @@ log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PARTS_CANCELLED = 5
-"""Parts of the service that are told to end at once after the drain timeout."""
+"""Parts of the service that are cancelled, one after another, once the drain timeout has passed."""
 _LAST_SECOND = 1.0
-"""Seconds that each of them has for that."""
+"""Seconds that each of them has to end."""
 
 
 def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) -> int:

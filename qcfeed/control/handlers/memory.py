@@ -189,6 +189,6 @@ def _unseen(report: MemoryReport, untracked: int) -> Iterator[str]:
     yield "what only variables of running threads refer to"
     measured = sum(row.live for row in report.tasks if row.location == UNTRACKED)
     if (left := untracked - measured) > 0:
-        yield f"what {plural(left, 'task')} hold that another task factory or loop method created"
+        yield f"what is held by {plural(left, 'task')} whose creation the ledger did not see"
     if not report.complete:
         yield f"what lies beyond the {report.visited:,} objects that were visited"

@@ -36,3 +36,10 @@ def test_valid_ticks_have_no_fault(change: dict[str, Any]) -> None:
 )
 def test_invalid_ticks_have_a_fault(change: dict[str, Any], said: str) -> None:
     assert find_fault(msgspec.structs.replace(SOUND, **change)) == said
+
+
+@pytest.mark.parametrize("field", ["bid", "ask", "last", "bid_size", "ask_size"])
+def test_a_text_is_no_price_even_if_it_is_empty(field: str) -> None:
+    """It is a bug of the upstream, which ends the feed loudly; it never reaches a subscriber."""
+    with pytest.raises(TypeError):
+        find_fault(msgspec.structs.replace(SOUND, **{field: ""}))
